@@ -18,7 +18,8 @@ void run_chunks(const Mamba3Arguments& m, const Mamba3Scratch& scratch, const De
   constexpr int kTilesHere = kTiles<kPrecision, kStates>;
   constexpr auto* kernel = mamba3_chunks<kPrecision, kStates, kTilesHere, kTrue, kMaxWarps, kBlocks>;
   const int slices = (m.headdim + 15) / 16, warps = std::min(slices, kMaxWarps), parts = (slices + warps - 1) / warps;
-  const Mamba3Shared<kPrecision, kStates, kTilesHere> shared{warps, m.rank, m.angles, kTrue, kTrue && m.z != nullptr};
+  const Mamba3Shared<kPrecision, kStates, kTilesHere> shared{warps, m.rank,       m.angles,
+                                                             kTrue, kTrue && m.z, m.mimo_x != nullptr};
   const size_t bytes = shared.floats() * sizeof(float);
   check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, int(bytes)), "preparing a kernel");
   launch(kernel, unsigned(plan.chunk_count) * unsigned(m.heads * parts), unsigned(32 * warps), bytes, stream, m,
@@ -55,8 +56,8 @@ __global__ void __launch_bounds__(kElementThreads) gate_heads(Mamba3Gate a, size
     float sum = 0;
     for (int r = 0; r < a.rank; ++r) {
       const int at = (head * a.rank + r) * a.headdim + p;
-      sum = fmaf(y(r, p) * scales[r] * weight * silu(a.mimo_z ? z * a.mimo_z[at] : z), a.mimo_o ? a.mimo_o[at] : 1.0f,
-                 sum);
+      sum = fmaf(y(r, p) * scales[r] * weight * gate_of<Precision::float32>(a.mimo_z ? z * a.mimo_z[at] : z),
+                 a.mimo_o ? a.mimo_o[at] : 1.0f, sum);
     }
     a.out[row * inner + size_t(first + p)] = sum;
   }
@@ -66,9 +67,8 @@ size_t aligned(size_t floats) { return (floats + 3) / 4 * 4; }
 
 void run_angles(const Mamba3Arguments& m, const Mamba3Scratch& scratch, const DevicePlan& plan, cudaStream_t stream) {
   const int angles = m.heads * m.angles;
-  const size_t count = size_t(plan.chunk_count) * size_t(angles);
-  launch(sum_turns, blocks_of(count, kElementThreads), kElementThreads, 0, stream, m, scratch.turns, plan.chunks,
-         plan.chunk_frames, count);
+  launch(sum_turns, unsigned(plan.chunk_count * m.heads), kTurnThreads, kTurnThreads * sizeof(uint64_t), stream, m,
+         scratch.turns, scratch.totals, plan.chunks, plan.chunk_frames);
   const JoinBuffers<Turns> buffers{angles, reinterpret_cast<Turns*>(scratch.turns), m.table + m.angle_at,
                                    m.table_stride, m.rest_at - m.angle_at};
   join_chunks(NoFactor{}, buffers, plan, stream);
@@ -78,13 +78,14 @@ void run_angles(const Mamba3Arguments& m, const Mamba3Scratch& scratch, const De
 
 size_t Mamba3Scratch::floats(const Extent& e, const Mamba3Arguments& m) {
   return aligned(e.chunks * size_t(m.channels() * m.d_state)) + aligned(e.chunks * size_t(m.heads)) +
-         2 * e.chunks * size_t(m.heads * m.angles);
+         4 * e.chunks * size_t(m.heads * m.angles);
 }
 
 Mamba3Scratch::Mamba3Scratch(float* memory, const Extent& e, const Mamba3Arguments& m)
     : carry(memory),
       sums(carry + aligned(e.chunks * size_t(m.channels() * m.d_state))),
-      turns(reinterpret_cast<uint64_t*>(sums + aligned(e.chunks * size_t(m.heads)))) {}
+      turns(reinterpret_cast<uint64_t*>(sums + aligned(e.chunks * size_t(m.heads)))),
+      totals(turns + e.chunks * size_t(m.heads * m.angles)) {}
 
 void run_mamba3_gate(const Mamba3Gate& gate, size_t rows, cudaStream_t stream) {
   launch(gate_heads, blocks_of(rows * size_t(gate.heads) * 32, kElementThreads), kElementThreads, 0, stream, gate,
@@ -105,7 +106,7 @@ void run_mamba3(const Mamba3Arguments& m, Precision precision, const Mamba3Scrat
     run_chunks<kPrecision, kStates, true>(m, scratch, plan, stream);
   });
   launch(remember_frame, unsigned(plan.signal_count * m.heads), kElementThreads, size_t(m.angles) * sizeof(uint64_t),
-         stream, m, scratch.turns, plan.signals, plan.chunks, plan.chunk_frames);
+         stream, m, scratch.turns, scratch.totals, plan.signals, plan.chunks, plan.chunk_frames);
 }
 
 }  // namespace coil::gpu

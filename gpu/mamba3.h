@@ -13,7 +13,7 @@ namespace coil::gpu {
 // Per head and frame t, with a_t = 2^decay_t and v_r = x mimo_x_r:
 //   angle_i += dt_t speed_i,   k_r = rotated(B_r + B_bias_r),   q_r = rotated(C_r + C_bias_r)
 //   h = a_t (h + beta_t sum_r k_r v_r of the frame before) + gamma_t sum_r k_r v_r
-//   y_r = q_r h + D v_r,   then y silu(z) if there is a z
+//   y_r = q_r h + D v_r,   or with a gate y = sum_r y_r silu(z mimo_z_r) mimo_o_r
 // The pairs (2 i, 2 i + 1) of states rotate by angle_i, or with `halves` the pairs (i, i + d_state / 2).
 struct Mamba3Arguments {
   int heads, headdim, d_state, groups, rank, angles;
@@ -27,9 +27,10 @@ struct Mamba3Arguments {
   int x_stride;
   const float* mimo_x;  // (heads, rank, headdim); null: 1
   const float* D;       // (heads)
-  const float* z;       // as x; null: no gate. Only with one rank
+  const float* z;       // as x; null: no gate
   int z_stride;
-  float* y;  // [row][rank][heads headdim]
+  const float *mimo_z, *mimo_o;  // as mimo_x; not read with one rank
+  float* y;                      // [row][rank][heads headdim], or with a gate [row][heads headdim]
   float* table;
   size_t ssm_at, k_at, v_at, angle_at, rest_at, table_stride;  // where a signal's states are in its row of the table
 
@@ -37,11 +38,13 @@ struct Mamba3Arguments {
 };
 
 inline constexpr int kMamba3States = 128, kMamba3Ranks = 16;  // the largest numbers that run_mamba3 supports
+// Whether it can gate y.
+inline bool gates_mamba3(int rank, bool weights) { return rank == 1 ? !weights : rank == 2 || rank == 4 || rank == 8; }
 
 // The scratch of run_mamba3.
 struct Mamba3Scratch {
   float *carry, *sums;
-  uint64_t* turns;  // [chunk][head][angle]: in units of 2^-64 of a turn
+  uint64_t *turns, *totals;  // [chunk][head][angle]: in units of 2^-64 of a turn
 
   static size_t floats(const Extent& extent, const Mamba3Arguments& m);
   Mamba3Scratch(float* memory, const Extent& extent, const Mamba3Arguments& m);

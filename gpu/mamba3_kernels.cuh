@@ -54,25 +54,31 @@ struct JoinBuffers<Turns> {
   }
 };
 
-// The turns of one head's angle over the first `frames` frames of a chunk.
-__device__ inline uint64_t sum_of_turns(const Mamba3Arguments& m, size_t row, int frames, int head, int angle) {
-  const double *dt = m.dt + row * size_t(m.heads) + head, *speed = m.speed + row * size_t(m.angles) + angle;
-  uint64_t sum = 0;
+// The turns of each chunk. Block `heads * chunk + head`; a warp takes 32 angles of every 8th frame. totals: a second
+// place for them, because the join replaces the first one by the angles at the chunks' starts.
+inline constexpr int kTurnThreads = 256;
+__global__ void __launch_bounds__(kTurnThreads)
+    sum_turns(Mamba3Arguments m, uint64_t* turns, uint64_t* totals, const Chunk* chunks, int chunk_frames) {
+  uint64_t* sums = reinterpret_cast<uint64_t*>(dynamic_shared());  // [thread]
+  const int head = int(blockIdx.x % unsigned(m.heads)), lane = int(threadIdx.x) % 32, warp = int(threadIdx.x) / 32;
+  const size_t chunk = blockIdx.x / unsigned(m.heads), row = chunk * size_t(chunk_frames);
+  const int frames = chunks[chunk].frames;
+  const double* dt = m.dt + row * size_t(m.heads) + head;
+  for (int first = 0; first < m.angles; first += 32) {
+    const int angle = min(first + lane, m.angles - 1);
+    const double* speed = m.speed + row * size_t(m.angles) + angle;
+    uint64_t sum = 0;
 #pragma unroll 4
-  for (int t = 0; t < frames; ++t) sum += fixed_turns(dt[t * m.heads] * speed[t * m.angles]);
-  return sum;
-}
-
-// One thread per chunk, head and angle.
-__global__ void __launch_bounds__(kElementThreads)
-    sum_turns(Mamba3Arguments m, uint64_t* turns, const Chunk* chunks, int chunk_frames, size_t count) {
-  const size_t i = size_t(blockIdx.x) * kElementThreads + threadIdx.x;
-  if (i >= count) return;
-  const int state = int(i % size_t(m.heads * m.angles));
-  const size_t chunk = i / size_t(m.heads * m.angles);
-  turns[i] = chunks[chunk].last ? 0
-                                : sum_of_turns(m, chunk * size_t(chunk_frames), chunks[chunk].frames, state / m.angles,
-                                               state % m.angles);
+    for (int t = warp; t < frames; t += kTurnThreads / 32) sum += fixed_turns(dt[t * m.heads] * speed[t * m.angles]);
+    sums[threadIdx.x] = sum;
+    __syncthreads();
+    if (warp == 0 && first + lane < m.angles) {
+      for (int other = 32; other < kTurnThreads; other += 32) sum += sums[other + lane];
+      const size_t at = (chunk * size_t(m.heads) + size_t(head)) * size_t(m.angles) + size_t(angle);
+      turns[at] = totals[at] = sum;
+    }
+    __syncthreads();
+  }
 }
 
 // The two states that an angle rotates, and one whose states do not rotate (second < 0: there is no second one).
@@ -85,10 +91,18 @@ struct StatePair {
   }
 };
 
-// cosine and sine of an angle in units of 2^-64 of a turn
+// The upper half of an angle, rounded: in units of 2^-32 of a turn.
+__device__ inline uint32_t upper_half(uint64_t turns) { return uint32_t((turns + (uint64_t(1) << 31)) >> 32); }
+
+// `turns` modulo 1 in units of 2^-32
+__device__ inline uint32_t short_turns(double turns) {
+  return uint32_t(__double2int_rn((turns - rint(turns)) * 0x1p32));
+}
+
+// cosine and sine of an angle in units of 2^-32 of a turn
 template <Precision kPrecision>
-__device__ float2 cos_sin(uint64_t turns) {
-  const float half_turns = float(int32_t(turns >> 32)) * 0x1p-31f;
+__device__ float2 cos_sin(uint32_t turns) {
+  const float half_turns = float(int32_t(turns)) * 0x1p-31f;
   float sine, cosine;
   if constexpr (kPrecision == Precision::float32)
     sincospif(half_turns, &sine, &cosine);
@@ -122,18 +136,18 @@ __global__ void __launch_bounds__(kElementThreads)
 // Writes the last frame's rotated B, its x and the angles after it. Block `heads * signal + head`. Shared memory: the
 // angles.
 __global__ void __launch_bounds__(kElementThreads)
-    remember_frame(Mamba3Arguments m, const uint64_t* turns, const Signal* signals, const Chunk* chunks,
-                   int chunk_frames) {
+    remember_frame(Mamba3Arguments m, const uint64_t* turns, const uint64_t* totals, const Signal* signals,
+                   const Chunk* chunks, int chunk_frames) {
   const Signal signal = signals[blockIdx.x / unsigned(m.heads)];
   const int head = int(blockIdx.x % unsigned(m.heads)), group = head / (m.heads / m.groups);
-  const size_t index = size_t(signal.first_chunk + signal.chunks - 1), first = index * size_t(chunk_frames);
+  const size_t index = size_t(signal.first_chunk + signal.chunks - 1);
   const Chunk chunk = chunks[index];
-  const size_t row = first + size_t(chunk.frames - 1);
+  const size_t row = index * size_t(chunk_frames) + size_t(chunk.frames - 1);
   float* table = m.table + size_t(chunk.state_out) * m.table_stride;
   uint64_t* angles = reinterpret_cast<uint64_t*>(dynamic_shared());
   for (int i = int(threadIdx.x); i < m.angles; i += int(blockDim.x)) {
     const size_t at = size_t(head * m.angles + i);
-    angles[i] = turns[index * size_t(m.heads * m.angles) + at] + sum_of_turns(m, first, chunk.frames, head, i);
+    angles[i] = turns[index * size_t(m.heads * m.angles) + at] + totals[index * size_t(m.heads * m.angles) + at];
     const double turned = double(int64_t(angles[i])) * 0x1p-64;
     table[m.angle_at + at] = float(turned);
     table[m.rest_at + at] = float(turned - double(float(turned)));
@@ -147,7 +161,7 @@ __global__ void __launch_bounds__(kElementThreads)
     const float* bias = m.B_bias + (head * m.rank + r) * m.d_state;
     float* k = table + m.k_at + size_t(r * m.heads + head) * size_t(m.d_state);
     const float a = B[at.first] + bias[at.first], b = at.second < 0 ? 0.0f : B[at.second] + bias[at.second];
-    const float2 turn = pair < m.angles ? cos_sin<Precision::float32>(angles[pair]) : float2{1, 0};
+    const float2 turn = pair < m.angles ? cos_sin<Precision::float32>(upper_half(angles[pair])) : float2{1, 0};
     k[at.first] = a * turn.x - b * turn.y;
     if (at.second >= 0) k[at.second] = a * turn.y + b * turn.x;
   }
@@ -184,13 +198,19 @@ __device__ inline void sum_mamba3_decays(float exponent, float step, float gamma
   to->own[row] = step > 0 ? gamma / step : 0.0f;
 }
 
+// silu; in float32 without its approximations, because later layers' angles sum up their bias.
+template <Precision kPrecision>
+__device__ float gate_of(float z) {
+  return kPrecision == Precision::float32 ? z / (1.0f + expf(-z)) : silu(z);
+}
+
 // The shared memory of a block.
 template <Precision kPrecision, int kStates, int kTiles>
 struct Mamba3Shared {
   using Base = SsdShared<kPrecision, kStates, kTiles>;
   static constexpr int kSpan = Base::kSpan;
   int warps, rank, angles;
-  bool with_output, with_gate;
+  bool with_output, with_gate, with_up;  // with_up: inputs have weights
 
   __host__ __device__ static constexpr int aligned(int floats) { return (floats + 3) / 4 * 4; }
   __host__ __device__ constexpr int span_frames() const { return kTiles * (kSsdTile / rank); }
@@ -198,11 +218,11 @@ struct Mamba3Shared {
   struct Pieces {
     typename Base::Pieces ssd;  // without its decays
     float *B_bias, *C_bias;     // [rank][kStates]
-    float* up;                  // of each warp's channels, as a tile of u; only with several ranks
+    float* up;                  // mimo_x of each warp's channels, as a tile of u
     float2* turns;              // [frame][angles + 1]: cosine and sine
-    uint64_t* angles;           // after the last frame for which turns were computed
+    uint32_t* angles;           // after the last frame for which turns were computed
     Mamba3Decays* decays;       // [tile]
-    int* rows;                  // [row]: 256 times its frame plus its rank
+    unsigned* rows;             // [row]: 256 times its frame plus its rank
   };
 
   // Calls take(pointer, number of floats) for every piece in order.
@@ -214,14 +234,14 @@ struct Mamba3Shared {
     take(p.ssd.B_sides, sides);
     take(p.ssd.C_sides, output * sides);
     take(p.ssd.mixing, output * Base::kMixings * Base::kMixing);
-    take(p.ssd.mixing_sides, Base::kKeptMixing ? output * Base::kMixings * Base::kSide : 0);
+    take(p.ssd.mixing_sides, output * Base::kMixings * Base::kSide);
     take(p.ssd.u, warps * Base::kOwn);
     take(p.ssd.z, with_gate ? warps * Base::kOwn : 0);
     take(p.B_bias, rank * kStates);
     take(p.C_bias, output * rank * kStates);
-    take(p.up, rank > 1 ? warps * 256 : 0);
+    take(p.up, with_up ? warps * 256 : 0);
     take(p.turns, aligned(2 * span_frames() * (angles + 1)));
-    take(p.angles, aligned(2 * angles));
+    take(p.angles, aligned(angles));
     take(p.decays, kTiles * int(sizeof(Mamba3Decays) / sizeof(float)));
     take(p.rows, kSpan);
   }
@@ -241,52 +261,113 @@ struct Mamba3Shared {
   }
 };
 
-// All threads start to copy a span's rows of B or C. Frames beyond `frames` repeat the last one; their weight is 0.
-template <int kStates, int kSpan, int kRow>
-__device__ void copy_rows(const Mamba3Arguments& m, const float* from, int frames, const int* rows, float* to) {
+// All threads start to copy a span's rows of B, and of C if wanted. Frames beyond `frames` repeat the last one; their
+// weight is 0.
+template <int kStates, class Shared, bool kWithC>
+__device__ void copy_rows(const Mamba3Arguments& m, const float* B, const float* C, int frames, const unsigned* rows,
+                          float* to_B, float* to_C) {
   const int rank_stride = m.groups * m.d_state;
-  const auto source = [&](int row) {
-    return from + min(rows[row] / 256, frames - 1) * m.bc_stride + rows[row] % 256 * rank_stride;
+  const auto source = [&](unsigned row) {
+    return min(int(rows[row] >> 8), frames - 1) * m.bc_stride + int(rows[row] & 255) * rank_stride;
   };
-  if (on_vectors(from, m.bc_stride, m.d_state)) {
-    constexpr int kVectors = kStates / 4;
-#pragma unroll 1
-    for (int i = int(threadIdx.x); i < kSpan * kVectors; i += int(blockDim.x)) {
-      const int row = i / kVectors, n = i % kVectors * 4;
-      if (n < m.d_state) copy_async(source(row) + n, to + row * kRow + n);
+  if (on_vectors(B, m.bc_stride, m.d_state) && on_vectors(C, m.bc_stride)) {
+    constexpr unsigned kVectors = kStates / 4;
+#pragma unroll 4
+    for (unsigned i = threadIdx.x; i < Shared::kSpan * kVectors; i += blockDim.x) {
+      const unsigned row = i / kVectors, n = i % kVectors * 4;
+      if (int(n) >= m.d_state) continue;
+      const int from = source(row) + int(n);
+      copy_async(B + from, to_B + row * Shared::kRowB + n);
+      if (kWithC) copy_async(C + from, to_C + row * Shared::kRowC + n);
     }
   } else {
 #pragma unroll 1
-    for (int i = int(threadIdx.x); i < kSpan * kStates; i += int(blockDim.x)) {
-      const int row = i / kStates, n = i % kStates;
-      if (n < m.d_state) to[row * kRow + n] = source(row)[n];
+    for (unsigned i = threadIdx.x; i < unsigned(Shared::kSpan * kStates); i += blockDim.x) {
+      const unsigned row = i / kStates, n = i % kStates;
+      if (int(n) >= m.d_state) continue;
+      to_B[row * Shared::kRowB + n] = B[source(row) + int(n)];
+      if (kWithC) to_C[row * Shared::kRowC + n] = C[source(row) + int(n)];
     }
   }
 }
 
-// The same for a warp's channels of x or z; channels from `channels` on are 0.
+// Where a frame's channels are among a warp's own values; `channel` < 8, the other 8 are at this place ^ 8.
 template <class Shared>
-__device__ void copy_channels(const float* from, int stride, int channels, int frames, const int* rows, float* to,
+__device__ int own_place(int frame, int channel) {
+  return frame / 8 * 128 + Shared::own_at(frame % 8, channel);
+}
+
+// The same for the frames of a warp's channels of x or z; channels from `channels` on are 0.
+template <class Shared>
+__device__ void copy_channels(const float* from, int stride, int channels, int span_frames, int frames, float* to,
                               int lane) {
-  const auto source = [&](int row) { return from + min(rows[row] / 256, frames - 1) * stride; };
   if (channels >= 16 && on_vectors(from, stride)) {
     const int at = Shared::own_at(lane / 4, lane % 2 * 4) ^ lane % 4 / 2 * 8;
 #pragma unroll
-    for (int i = 0; i < Shared::kSpan / 8; ++i) copy_async(source(8 * i + lane / 4) + lane % 4 * 4, to + 128 * i + at);
+    for (int i = 0; i < Shared::kSpan / 8; ++i)
+      if (8 * i < span_frames)
+        copy_async(from + min(8 * i + lane / 4, frames - 1) * stride + lane % 4 * 4, to + 128 * i + at);
   } else {
 #pragma unroll 1
     for (int i = 0; i < Shared::kSpan / 2; ++i) {
-      const int row = 2 * i + lane / 16, c = lane % 16;
-      to[row / 8 * 128 + (Shared::own_at(row % 8, c % 8) ^ c / 8 * 8)] = c < channels ? source(row)[c] : 0.0f;
+      const int frame = 2 * i + lane / 16, c = lane % 16;
+      to[own_place<Shared>(frame, c % 8) ^ c / 8 * 8] = c < channels ? from[min(frame, frames - 1) * stride + c] : 0.0f;
     }
   }
 }
 
-// Adds the bias to a row's pair of states and rotates it.
+__device__ inline void rotate(float& a, float& b, float bias_a, float bias_b, const float2& turn) {
+  const float x = a + bias_a, y = b + bias_b;
+  a = x * turn.x - y * turn.y, b = x * turn.y + y * turn.x;
+}
+
+// The same for the row's states at `first` and `second`.
 __device__ inline void rotate_pair(float* row, const float* bias, const StatePair& at, const float2& turn) {
-  const float a = row[at.first] + bias[at.first], b = at.second < 0 ? 0.0f : row[at.second] + bias[at.second];
-  row[at.first] = a * turn.x - b * turn.y;
-  if (at.second >= 0) row[at.second] = a * turn.y + b * turn.x;
+  float none = 0;
+  rotate(row[at.first], at.second < 0 ? none : row[at.second], bias[at.first], at.second < 0 ? 0.0f : bias[at.second],
+         turn);
+}
+
+// Pairs `pair` and `pair` + 1 of neighbouring states, as one vector.
+__device__ inline void rotate_neighbours(float* row, const float* bias, int pair, const float2 (&turn)[2]) {
+  float4& x = reinterpret_cast<float4*>(row)[pair / 2];
+  const float4 b = reinterpret_cast<const float4*>(bias)[pair / 2];
+  float4 v = x;
+  rotate(v.x, v.y, b.x, b.y, turn[0]), rotate(v.z, v.w, b.z, b.w, turn[1]);
+  x = v;
+}
+
+// Adds the biases to a span's rows of B, and of C if wanted, and rotates them. turns: [frame][angles + 1].
+template <int kStates, class Shared, bool kWithC>
+__device__ void rotate_rows(const Mamba3Arguments& m, const unsigned* rows, const float2* turns, const float* B_bias,
+                            const float* C_bias, float* B, float* C) {
+  const auto turn_of = [&](unsigned place, int pair) {
+    return pair < m.angles ? turns[int(place >> 8) * (m.angles + 1) + pair] : float2{1, 0};
+  };
+  if (!m.halves && m.d_state % 4 == 0) {
+    constexpr unsigned kQuads = kStates / 4;
+#pragma unroll 4
+    for (unsigned i = threadIdx.x; i < Shared::kSpan * kQuads; i += blockDim.x) {
+      const unsigned row = i / kQuads, place = rows[row], bias = (place & 255) * kStates;
+      const int pair = int(i % kQuads) * 2;
+      if (2 * pair >= m.d_state) continue;
+      const float2 turn[2] = {turn_of(place, pair), turn_of(place, pair + 1)};
+      rotate_neighbours(B + row * Shared::kRowB, B_bias + bias, pair, turn);
+      if (kWithC) rotate_neighbours(C + row * Shared::kRowC, C_bias + bias, pair, turn);
+    }
+    return;
+  }
+  const int pairs = (m.d_state + 1) / 2;
+#pragma unroll 4
+  for (unsigned i = threadIdx.x; i < unsigned(Shared::kSpan * kStates / 2); i += blockDim.x) {
+    const unsigned row = i / (kStates / 2), place = rows[row], bias = (place & 255) * kStates;
+    const int pair = int(i % (kStates / 2));
+    if (pair >= pairs) continue;
+    const StatePair at(m, pair);
+    const float2 turn = turn_of(place, pair);
+    rotate_pair(B + row * Shared::kRowB, B_bias + bias, at, turn);
+    if (kWithC) rotate_pair(C + row * Shared::kRowC, C_bias + bias, at, turn);
+  }
 }
 
 // kTrue: from the chunk's true state, with outputs; else from zero, computing the chunk's end state and the sum of its
@@ -298,7 +379,7 @@ __device__ inline void rotate_pair(float* row, const float* bias, const StatePai
 //   2. products of B and C, and their sides, divided among the warps
 //   3. start to copy B and C of the next span; its angles
 //   4. C h (kTrue)
-//   5. the products with u, D u, and the gate; writes y (kTrue)
+//   5. the products with u, D u, and the gate with the sum over the ranks; writes y (kTrue)
 //   6. h for the next span
 template <Precision kPrecision, int kStates, int kTiles, bool kTrue, int kMaxWarps, int kBlocks>
 __global__ void __launch_bounds__(32 * kMaxWarps, kBlocks)
@@ -314,8 +395,8 @@ __global__ void __launch_bounds__(32 * kMaxWarps, kBlocks)
   const int lane = int(threadIdx.x) % 32, g = lane / 4, t = lane % 4;
   const int first_channel = (int(blockIdx.x % unsigned(parts)) * warps + warp) * 16,
             own_channels = min(m.headdim - first_channel, 16), channel = head * m.headdim + first_channel;
-  const bool gated = kTrue && m.z;
-  const Mamba3Shared<kPrecision, kStates, kTiles> layout{warps, m.rank, m.angles, kTrue, gated};
+  const bool gated = kTrue && m.z, weighted = m.mimo_x != nullptr;
+  const Mamba3Shared<kPrecision, kStates, kTiles> layout{warps, m.rank, m.angles, kTrue, gated, weighted};
   const auto pieces = layout.at(dynamic_shared());
   const auto& shared = pieces.ssd;
   float *own_u = shared.u + warp * Shared::kOwn, *own_z = shared.z + warp * Shared::kOwn, *up = pieces.up + warp * 256;
@@ -323,11 +404,10 @@ __global__ void __launch_bounds__(32 * kMaxWarps, kBlocks)
   const size_t row = index * size_t(chunk_frames);
   const float D = kTrue ? m.D[head] : 0.0f;
   const int tile_frames = kSsdTile / m.rank, span_frames = layout.span_frames(), used = tile_frames * m.rank;
-  const bool mimo = m.rank > 1;
 
   for (int i = int(threadIdx.x); i < kSpan; i += int(blockDim.x)) {
     const int in_tile = i % kSsdTile, frame = min(in_tile / m.rank, tile_frames - 1);
-    pieces.rows[i] = (i / kSsdTile * tile_frames + frame) * 256 + (in_tile < used ? in_tile % m.rank : 0);
+    pieces.rows[i] = unsigned((i / kSsdTile * tile_frames + frame) * 256 + (in_tile < used ? in_tile % m.rank : 0));
   }
   for (int i = int(threadIdx.x); i < m.rank * kStates; i += int(blockDim.x)) {
     const int n = i % kStates, at = (head * m.rank + i / kStates) * m.d_state + n;
@@ -335,8 +415,8 @@ __global__ void __launch_bounds__(32 * kMaxWarps, kBlocks)
     if (kTrue) pieces.C_bias[i] = n < m.d_state ? m.C_bias[at] : 0.0f;
   }
   for (int i = int(threadIdx.x); i < m.angles; i += int(blockDim.x))
-    pieces.angles[i] = turns[(index * size_t(m.heads) + size_t(head)) * size_t(m.angles) + size_t(i)];
-  if (mimo)
+    pieces.angles[i] = upper_half(turns[(index * size_t(m.heads) + size_t(head)) * size_t(m.angles) + size_t(i)]);
+  if (weighted)
     for (int i = lane; i < 256; i += 32) {
       const int in_tile = i / 16, c = i % 16, r = in_tile < used ? in_tile % m.rank : 0;
       up[in_tile / 8 * 128 + (Shared::own_at(in_tile % 8, c % 8) ^ c / 8 * 8)] =
@@ -352,10 +432,10 @@ __global__ void __launch_bounds__(32 * kMaxWarps, kBlocks)
   int out_row[2];  // of the rows g and g + 8: 256 times the frame in the tile plus the rank; -1: unused
 #pragma unroll
   for (int r = 0; r < 2; ++r) {
-    out_row[r] = g + 8 * r < used ? pieces.rows[g + 8 * r] : -1;
+    out_row[r] = g + 8 * r < used ? int(pieces.rows[g + 8 * r]) : -1;
 #pragma unroll
     for (int e = 0; e < 4; ++e) {
-      const int now = pieces.rows[g + 8 * r] / 256, then = pieces.rows[8 * (e / 2) + 2 * t + e % 2] / 256;
+      const unsigned now = pieces.rows[g + 8 * r] >> 8, then = pieces.rows[8 * (e / 2) + 2 * t + e % 2] >> 8;
       past |= unsigned(then < now) << (4 * r + e);
       same |= unsigned(then == now) << (4 * r + e);
     }
@@ -376,8 +456,7 @@ __global__ void __launch_bounds__(32 * kMaxWarps, kBlocks)
   const auto copy_next_mixing = [&](int first) {
     if (first < chunk.frames) {
       const size_t at = (row + size_t(first)) * size_t(m.bc_stride) + size_t(group * m.d_state);
-      copy_rows<kStates, kSpan, Shared::kRowB>(m, m.B + at, chunk.frames - first, pieces.rows, shared.B);
-      if (kTrue) copy_rows<kStates, kSpan, Shared::kRowC>(m, m.C + at, chunk.frames - first, pieces.rows, shared.C);
+      copy_rows<kStates, Shared, kTrue>(m, m.B + at, m.C + at, chunk.frames - first, pieces.rows, shared.B, shared.C);
     }
     end_copy_group();
   };
@@ -385,7 +464,7 @@ __global__ void __launch_bounds__(32 * kMaxWarps, kBlocks)
     if (first < chunk.frames) {
       const auto copy = [&](const float* from, int stride, float* to) {
         copy_channels<Shared>(from + (row + size_t(first)) * size_t(stride) + size_t(channel), stride, own_channels,
-                              chunk.frames - first, pieces.rows, to, lane);
+                              span_frames, chunk.frames - first, to, lane);
       };
       copy(m.x, m.x_stride, own_u);
       if (gated) copy(m.z, m.z_stride, own_z);
@@ -406,28 +485,35 @@ __global__ void __launch_bounds__(32 * kMaxWarps, kBlocks)
     if (in_tile % m.rank == 0) next_exponent = m.decay[at];
   };
 
-  // Sums the angles of a span: a group of lanes for each angle, a lane for each frame.
+  // Sums the angles of a span: four lanes for each angle, of which each has up to 8 neighbouring frames.
   const auto turn_next = [&](int first) {
     if (first >= chunk.frames) return;
-    const int width = span_frames > 16 ? 32 : span_frames > 8 ? 16 : span_frames > 4 ? 8 : span_frames > 2 ? 4 : 2;
-    const int frame = lane % width, groups = 32 / width;
-    const bool inside = frame < span_frames && first + frame < chunk.frames;
-    const size_t at = row + size_t(first + (inside ? frame : 0));
-    const double dt = inside ? m.dt[at * size_t(m.heads) + size_t(head)] : 0.0;
-#pragma unroll 2
-    for (int angle0 = warp * groups; angle0 < m.angles; angle0 += warps * groups) {
-      const int angle = min(angle0 + lane / width, m.angles - 1);
-      uint64_t sum = fixed_turns(dt * m.speed[at * size_t(m.angles) + size_t(angle)]);
-      for (int back = 1; back < width; back *= 2) {
-        const uint64_t before = __shfl_up_sync(0xffffffffu, sum, unsigned(back), width);
-        if (frame >= back) sum += before;
+    const int each = (span_frames + 3) / 4, begin = lane % 4 * each, end = min(span_frames, chunk.frames - first);
+    const double *dt = m.dt + (row + size_t(first)) * size_t(m.heads) + head,
+                 *speed = m.speed + (row + size_t(first)) * size_t(m.angles);
+    for (int angle0 = warp * 8; angle0 < m.angles; angle0 += warps * 8) {
+      const int angle = min(angle0 + lane / 4, m.angles - 1);
+      uint32_t sums[8], sum = 0;
+#pragma unroll
+      for (int i = 0; i < 8; ++i) {
+        const int frame = begin + i;
+        if (i < each && frame < end) sum += short_turns(dt[frame * m.heads] * speed[frame * m.angles + angle]);
+        sums[i] = sum;
       }
-      sum += pieces.angles[angle];
+      uint32_t through = sum;
+#pragma unroll
+      for (int back = 1; back < 4; back *= 2) {
+        const uint32_t before = __shfl_up_sync(0xffffffffu, through, unsigned(back), 4);
+        if (lane % 4 >= back) through += before;
+      }
+      const uint32_t start = pieces.angles[angle] + through - sum;
       __syncwarp();
-      if (angle0 + lane / width < m.angles) {
-        if (frame == width - 1) pieces.angles[angle] = sum;
-        if (frame < span_frames) pieces.turns[frame * (m.angles + 1) + angle] = cos_sin<kPrecision>(sum);
-      }
+      if (angle0 + lane / 4 >= m.angles) continue;
+      if (lane % 4 == 3) pieces.angles[angle] = start + sum;
+#pragma unroll
+      for (int i = 0; i < 8; ++i)
+        if (i < each && begin + i < span_frames)
+          pieces.turns[(begin + i) * (m.angles + 1) + angle] = cos_sin<kPrecision>(start + sums[i]);
     }
   };
 
@@ -444,40 +530,11 @@ __global__ void __launch_bounds__(32 * kMaxWarps, kBlocks)
   for (int first = 0; first < chunk.frames; first += span_frames) {
     wait_for_copy_groups<1>();  // B and C
     __syncthreads();            // all threads have copied, and no thread needs the last span's sides any more
-    const int pairs = (m.d_state + 1) / 2;
-#pragma unroll 4
-    for (int i = int(threadIdx.x); i < kSpan * kStates / 2; i += int(blockDim.x)) {
-      const int at = i / (kStates / 2), pair = i % (kStates / 2), place = pieces.rows[at], r = place % 256;
-      if (pair >= pairs) continue;
-      const StatePair states(m, pair);
-      const float2 turn = pair < m.angles ? pieces.turns[place / 256 * (m.angles + 1) + pair] : float2{1, 0};
-      rotate_pair(shared.B + at * Shared::kRowB, pieces.B_bias + r * kStates, states, turn);
-      if (kTrue) rotate_pair(shared.C + at * Shared::kRowC, pieces.C_bias + r * kStates, states, turn);
-    }
+    rotate_rows<kStates, Shared, kTrue>(m, pieces.rows, pieces.turns, pieces.B_bias, pieces.C_bias, shared.B, shared.C);
     if (warp == warps - 1)
       sum_mamba3_decays(next_exponent, next_step, next_gamma, lane % kSsdTile,
                         lane / kSsdTile < kTiles ? pieces.decays + lane / kSsdTile : nullptr);
     __syncthreads();
-    constexpr int kMixingWork = kTrue ? Shared::kMixings * Shared::kMixingParts : 0;
-    if constexpr (kTrue)
-      for (int work = warp; work < kMixingWork; work += warps) {
-        const int block = work / Shared::kMixingParts, part = work % Shared::kMixingParts,
-                  k = part * Shared::kPartSteps, now = block > 0, then = block == 1;
-        mix_frames<kPrecision, Shared>(shared.B + then * kSsdTile * Shared::kRowB + 16 * k,
-                                       shared.C + now * kSsdTile * Shared::kRowC + 16 * k,
-                                       now == then ? shared.C_sides + (now * kSteps + k) * kSide : nullptr,
-                                       shared.mixing + block * Shared::kMixing + 256 * part, lane);
-      }
-    for (int side = warp; side < kTiles * kSteps; side += warps) {
-      const float* B = shared.B + side / kSteps * kSsdTile * Shared::kRowB + side % kSteps * 16;
-      keep_side(right_of_states<kPrecision, Shared::kRowB>(B, lane), shared.B_sides + side * kSide, lane);
-    }
-    __syncthreads();
-    for (int tile = 0; tile < kTiles; ++tile) elapsed += pieces.decays[tile].end();
-    copy_next_mixing(first + span_frames);
-    load_decays(first + span_frames);
-    turn_next(first + span_frames);
-
     // A tile's product with itself as a left side, without future frames.
     const auto mixing_side = [&](int block) {
       float values[2][4];
@@ -488,14 +545,33 @@ __global__ void __launch_bounds__(32 * kMaxWarps, kBlocks)
         });
       return Left<kPrecision>(values);
     };
-    if constexpr (kTrue && Shared::kKeptMixing)
+    constexpr int kMixingWork = kTrue ? Shared::kMixings * Shared::kMixingParts : 0;
+    constexpr bool kSidesAtOnce = Shared::kMixingParts == 1;  // a warp has all of the sums of a product
+    if constexpr (kTrue)
+      for (int work = warp; work < kMixingWork; work += warps) {
+        const int block = work / Shared::kMixingParts, part = work % Shared::kMixingParts,
+                  k = part * Shared::kPartSteps, now = block > 0, then = block == 1;
+        mix_frames<kPrecision, Shared>(shared.B + then * kSsdTile * Shared::kRowB + 16 * k,
+                                       shared.C + now * kSsdTile * Shared::kRowC + 16 * k,
+                                       now == then ? shared.C_sides + (now * kSteps + k) * kSide : nullptr,
+                                       shared.mixing + block * Shared::kMixing + 256 * part, lane);
+        if constexpr (kSidesAtOnce) keep_side(mixing_side(block), shared.mixing_sides + block * kSide, lane);
+      }
+    for (int side = (warp + warps - kMixingWork % warps) % warps; side < kTiles * kSteps; side += warps) {
+      const float* B = shared.B + side / kSteps * kSsdTile * Shared::kRowB + side % kSteps * 16;
+      keep_side(right_of_states<kPrecision, Shared::kRowB>(B, lane), shared.B_sides + side * kSide, lane);
+    }
+    __syncthreads();
+    for (int tile = 0; tile < kTiles; ++tile) elapsed += pieces.decays[tile].end();
+    copy_next_mixing(first + span_frames);
+    load_decays(first + span_frames);
+    turn_next(first + span_frames);
+
+    if constexpr (kTrue && !kSidesAtOnce)
       for (int block = warp; block < Shared::kMixings; block += warps)
         keep_side(mixing_side(block), shared.mixing_sides + block * kSide, lane);
     const auto kept_mixing = [&](int block) {
-      if constexpr (Shared::kKeptMixing)
-        return kept_side<Left<kPrecision>>(shared.mixing_sides + block * kSide, lane);
-      else
-        return mixing_side(block);
+      return kept_side<Left<kPrecision>>(shared.mixing_sides + block * kSide, lane);
     };
     float out[kTiles][2][4] = {};  // initialised with C h
     if constexpr (kTrue) {
@@ -523,7 +599,7 @@ __global__ void __launch_bounds__(32 * kMaxWarps, kBlocks)
     }
 
     wait_for_copy_groups<1>();  // x and z
-    if constexpr (kTrue && Shared::kKeptMixing)
+    if constexpr (kTrue && !kSidesAtOnce)
       __syncthreads();
     else
       __syncwarp();
@@ -531,9 +607,14 @@ __global__ void __launch_bounds__(32 * kMaxWarps, kBlocks)
     const auto read_u = [&](int tile, float(&u)[2][2][2]) {
       __syncwarp();
 #pragma unroll
-      for (int i = 0; i < 8; ++i) {
-        const int at = (u_at ^ i / 4 * 8) + i / 2 % 2 * 128 + i % 2 * 32;
-        u[i / 4][i / 2 % 2][i % 2] = own_u[at + tile * 256] * (mimo ? up[at] : 1.0f);
+      for (int i = 0; i < 4; ++i) {
+        const int in_tile = i / 2 * 128 + i % 2 * 32,
+                  at = m.rank == 1
+                           ? u_at + in_tile + tile * 256
+                           : own_place<Shared>(int(pieces.rows[tile * kSsdTile + i / 2 * 8 + 2 * t + i % 2] >> 8), g);
+#pragma unroll
+        for (int half = 0; half < 2; ++half)
+          u[half][i / 2][i % 2] = own_u[at ^ 8 * half] * (weighted ? up[(u_at ^ 8 * half) + in_tile] : 1.0f);
       }
     };
     const auto weigh = [&](const float(&weights)[kSsdTile], float(&u)[2][2][2]) {
@@ -587,22 +668,38 @@ __global__ void __launch_bounds__(32 * kMaxWarps, kBlocks)
         }
 #pragma unroll
         for (int r = 0; r < 2; ++r) {
-          const int frame = first + tile * tile_frames + out_row[r] / 256;
-          if (out_row[r] < 0 || frame >= chunk.frames) continue;
-          float* y = m.y +
-                     ((row + size_t(frame)) * size_t(m.rank) + size_t(out_row[r] % 256)) * size_t(m.heads * m.headdim) +
+          const int in_span = tile * tile_frames + max(out_row[r], 0) / 256, rank = max(out_row[r], 0) % 256;
+          const bool inside = out_row[r] >= 0 && first + in_span < chunk.frames;
+          const size_t frame = row + size_t(first + in_span);
+          float* y = m.y + (gated ? frame : frame * size_t(m.rank) + size_t(rank)) * size_t(m.heads * m.headdim) +
                      size_t(channel);
 #pragma unroll
           for (int half = 0; half < 2; ++half) {
-            const int at = (z_at ^ 8 * half) + r * 128;
-            float2 now = *reinterpret_cast<const float2*>(own_u + tile * 256 + at);
-            if (mimo) now.x *= up[at], now.y *= up[at + 1];
+            const int in_tile = (z_at ^ 8 * half) + r * 128,
+                      at = m.rank == 1 ? in_tile + tile * 256 : own_place<Shared>(in_span, 2 * t) ^ 8 * half;
+            const int c = 8 * half + 2 * t;
+            float2 now = *reinterpret_cast<const float2*>(own_u + at);
+            if (weighted) now.x *= up[in_tile], now.y *= up[in_tile + 1];
             float2 values{fmaf(D, now.x, out[tile][half][2 * r]), fmaf(D, now.y, out[tile][half][2 * r + 1])};
             if (gated) {
-              const float2 z = *reinterpret_cast<const float2*>(own_z + tile * 256 + at);
-              values.x *= silu(z.x), values.y *= silu(z.y);
+              float2 z = *reinterpret_cast<const float2*>(own_z + at);
+              if (m.rank == 1) {
+                values.x *= gate_of<kPrecision>(z.x), values.y *= gate_of<kPrecision>(z.y);
+              } else {
+                const int weights = (head * m.rank + rank) * m.headdim + first_channel + c;
+                const auto gate = [&](float value, float gated_by, int i) {
+                  if (c + i >= own_channels) return 0.0f;
+                  return value * gate_of<kPrecision>(gated_by * m.mimo_z[weights + i]) * m.mimo_o[weights + i];
+                };
+                values = {gate(values.x, z.x, 0), gate(values.y, z.y, 1)};
+                for (int other = 4; other < 4 * m.rank; other *= 2) {
+                  values.x += __shfl_xor_sync(0xffffffffu, values.x, other);
+                  values.y += __shfl_xor_sync(0xffffffffu, values.y, other);
+                }
+                if (rank > 0) continue;
+              }
             }
-            const int c = 8 * half + 2 * t;
+            if (!inside) continue;
             if (m.headdim % 2 == 0) {
               if (c < own_channels) *reinterpret_cast<float2*>(y + c) = values;
             } else {

@@ -136,7 +136,7 @@ class Mamba3Part final : public Part {
     float* B = projected + 2 * inner;
     run_rms_norm(bc_norm_.data(), kNormEps, 2 * config_.rank * config_.ngroups, config_.d_state, B, width, B, width,
                  rows, s.stream);
-    const bool gates = config_.mimo || config_.outproj_norm;  // after the recurrence
+    const bool gates = config_.outproj_norm || !gates_mamba3(config_.rank, config_.mimo);  // after the recurrence
     Mamba3Arguments m = arguments();
     m.dt = steps.dt, m.speed = steps.speed, m.decay = steps.decay, m.gamma = steps.gamma, m.beta = steps.beta;
     m.B = B, m.C = B + bc, m.bc_stride = width, m.x = projected + inner, m.x_stride = width;
@@ -213,6 +213,7 @@ class Mamba3Part final : public Part {
     m.heads = config_.heads, m.headdim = config_.headdim, m.d_state = config_.d_state, m.groups = config_.ngroups;
     m.rank = config_.rank, m.angles = config_.angles, m.halves = config_.mimo;
     m.B_bias = B_bias_.data(), m.C_bias = C_bias_.data(), m.mimo_x = mimo_x_.data(), m.D = D_.data();
+    m.mimo_z = mimo_z_.data(), m.mimo_o = mimo_o_.data();
     m.ssm_at = ssm_at_, m.k_at = k_at_, m.v_at = v_at_, m.angle_at = angle_at_, m.rest_at = rest_at_;
     return m;
   }

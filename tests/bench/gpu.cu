@@ -276,7 +276,7 @@ void ssd(const Ceilings& c) {
 struct Mamba3Work {
   int batch, heads, headdim, d_state, rank;
   size_t frames;
-  gpu::DeviceFloats x, z, B, C, B_bias, C_bias, D, mimo, decay, gamma, beta, y, out, table;
+  gpu::DeviceFloats x, z, B, C, B_bias, C_bias, D, mimo, decay, gamma, beta, y, table;
   gpu::Array<double> dt, speed;
   gpu::Mamba3Arguments m{};
 
@@ -290,7 +290,7 @@ struct Mamba3Work {
     D = random_floats(size_t(heads), -1, 1, 7), mimo = random_floats(3 * size_t(rank) * inner, -1, 1, 8);
     decay = random_floats(all * size_t(heads), -1, -0.001f, 9), gamma = random_floats(all * size_t(heads), 0, 0.1f, 10);
     beta = random_floats(all * size_t(heads), 0, 0.1f, 11);
-    y = gpu::DeviceFloats(all * inner * size_t(rank)), out = gpu::DeviceFloats(all * inner);
+    y = gpu::DeviceFloats(all * inner);
     test::Random random(12);
     const auto doubles = [&](size_t n, double low, double high) {
       std::vector<double> values(n);
@@ -304,7 +304,8 @@ struct Mamba3Work {
     m.halves = rank > 1, m.dt = dt.data(), m.speed = speed.data(), m.decay = decay.data(), m.gamma = gamma.data();
     m.beta = beta.data(), m.B = B.data(), m.C = C.data(), m.bc_stride = int(mixing), m.B_bias = B_bias.data();
     m.C_bias = C_bias.data(), m.x = x.data(), m.x_stride = int(inner), m.D = D.data(), m.z_stride = int(inner);
-    m.mimo_x = rank > 1 ? mimo.data() : nullptr, m.z = rank > 1 ? nullptr : z.data(), m.y = y.data();
+    m.mimo_x = rank > 1 ? mimo.data() : nullptr, m.mimo_z = mimo.data() + size_t(rank) * inner;
+    m.mimo_o = m.mimo_z + size_t(rank) * inner, m.z = z.data(), m.y = y.data();
     m.k_at = inner * size_t(d_state), m.v_at = m.k_at + size_t(heads) * mixing, m.angle_at = m.v_at + inner;
     m.rest_at = m.angle_at + size_t(heads) * angles, m.table_stride = m.rest_at + size_t(heads) * angles;
     table = random_floats(size_t(batch) * m.table_stride, 0, 0, 13);
@@ -314,11 +315,6 @@ struct Mamba3Work {
   void start(gpu::Precision precision, const gpu::Mamba3Scratch& scratch, const gpu::DevicePlan& plan,
              cudaStream_t stream) const {
     gpu::run_mamba3(m, precision, scratch, plan, stream);
-    if (rank == 1) return;
-    const size_t weights = size_t(rank * heads * headdim);
-    gpu::run_mamba3_gate({heads, headdim, rank, y.data(), z.data(), m.z_stride, nullptr, 0, mimo.data() + weights,
-                          mimo.data() + 2 * weights, out.data()},
-                         size_t(batch) * frames, stream);
   }
 
   // The least bytes: inputs read once, the output written once. The least multiply-adds: every output and every state

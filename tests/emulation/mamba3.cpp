@@ -35,7 +35,7 @@ struct Problem {
   gpu::SegmentPlan plan;
   size_t rows, inner, states, stride;
   std::vector<double> dt, speed;
-  std::vector<float> decay, gamma, beta, bc, B_bias, C_bias, x, mimo_x, D, z, y, table, before;
+  std::vector<float> decay, gamma, beta, bc, B_bias, C_bias, x, mimo_x, mimo_z, mimo_o, D, z, y, table, before;
   gpu::Mamba3Arguments m{};
 
   template <class T>
@@ -67,13 +67,15 @@ struct Problem {
     z = fill<float>(inner, -3, 3);
     B_bias = weights(heads * size_t(s.rank * s.d_state)), C_bias = weights(B_bias.size());
     mimo_x = weights(size_t(s.rank) * inner), D = weights(heads);
+    mimo_z = weights(mimo_x.size()), mimo_o = weights(mimo_x.size());
     y.assign(rows * size_t(s.rank) * inner, std::nanf(""));
     m.heads = s.heads, m.headdim = s.headdim, m.d_state = s.d_state, m.groups = s.groups, m.rank = s.rank;
     m.angles = s.angles, m.halves = s.halves, m.dt = dt.data(), m.speed = speed.data(), m.decay = decay.data();
     m.gamma = gamma.data(), m.beta = beta.data(), m.B = bc.data(), m.C = bc.data() + mixing;
     m.bc_stride = int(bc_stride), m.B_bias = B_bias.data(), m.C_bias = C_bias.data(), m.x = x.data();
-    m.x_stride = int(inner), m.mimo_x = s.rank > 1 ? mimo_x.data() : nullptr, m.D = D.data();
-    m.z = s.gate ? z.data() : nullptr, m.z_stride = int(inner), m.y = y.data();
+    m.x_stride = int(inner), m.mimo_x = s.halves ? mimo_x.data() : nullptr, m.D = D.data();
+    m.mimo_z = mimo_z.data(), m.mimo_o = mimo_o.data(), m.z = s.gate ? z.data() : nullptr, m.z_stride = int(inner),
+    m.y = y.data();
     m.ssm_at = 0, m.k_at = states, m.v_at = m.k_at + size_t(s.rank * s.d_state) * heads, m.angle_at = m.v_at + inner;
     m.rest_at = m.angle_at + heads * size_t(s.angles), m.table_stride = stride = m.rest_at + heads * size_t(s.angles);
     table = weights(4 * stride);
@@ -92,13 +94,13 @@ void run(Problem& p, int warps) {
   std::vector<float> carry(chunks.size() * p.states, std::nanf("")),
       sums(chunks.size() * size_t(s.heads), std::nanf(""));
   const size_t angles = size_t(s.heads * s.angles), turns_count = chunks.size() * angles;
-  std::vector<uint64_t> turns(turns_count);
+  std::vector<uint64_t> turns(turns_count), totals(turns_count);
   const auto run_simple = [&](unsigned blocks, size_t shared, const auto& kernel) {
     emulation::Block block(gpu::kElementThreads, shared, 3);
     for (unsigned i = 0; i < blocks; ++i) block.run(i, blocks, kernel);
   };
-  run_simple(unsigned((turns_count + gpu::kElementThreads - 1) / gpu::kElementThreads), 0,
-             [&] { gpu::sum_turns(m, turns.data(), chunks.data(), s.chunk_frames, turns_count); });
+  run_simple(unsigned(chunks.size()) * unsigned(s.heads), gpu::kTurnThreads * sizeof(uint64_t),
+             [&] { gpu::sum_turns(m, turns.data(), totals.data(), chunks.data(), s.chunk_frames); });
   run_simple(4, 0, [&] { gpu::take_frame_before(m, p.plan.signals.data(), s.chunk_frames, 2); });
   const gpu::JoinBuffers<gpu::Turns> buffers{int(angles), nullptr, p.table.data() + m.angle_at, p.stride,
                                              m.rest_at - m.angle_at};
@@ -111,11 +113,12 @@ void run(Problem& p, int warps) {
   }
   const auto start = [&]<bool kTrue>() {
     const int parts = ((s.headdim + 15) / 16 + warps - 1) / warps;
-    emulation::Block block(
-        unsigned(32 * warps),
-        gpu::Mamba3Shared<kPrecision, kStates, kTiles>{warps, s.rank, s.angles, kTrue, kTrue && s.gate}.floats() *
-            sizeof(float),
-        1);
+    emulation::Block block(unsigned(32 * warps),
+                           gpu::Mamba3Shared<kPrecision, kStates, kTiles>{warps, s.rank, s.angles, kTrue,
+                                                                          kTrue && s.gate, m.mimo_x != nullptr}
+                                   .floats() *
+                               sizeof(float),
+                           1);
     const unsigned blocks = unsigned(chunks.size()) * unsigned(s.heads * parts);
     for (unsigned i = 0; i < blocks; ++i)
       block.run(i, blocks, [&] {
@@ -133,8 +136,9 @@ void run(Problem& p, int warps) {
         running[i] = std::exp2(sums[chunk * size_t(s.heads) + i / size_t(s.headdim * s.d_state)]) * running[i] + end;
     }
   start.template operator()<true>();
-  run_simple(unsigned(2 * s.heads), size_t(s.angles) * sizeof(uint64_t),
-             [&] { gpu::remember_frame(m, turns.data(), p.plan.signals.data(), chunks.data(), s.chunk_frames); });
+  run_simple(unsigned(2 * s.heads), size_t(s.angles) * sizeof(uint64_t), [&] {
+    gpu::remember_frame(m, turns.data(), totals.data(), p.plan.signals.data(), chunks.data(), s.chunk_frames);
+  });
 }
 
 struct Errors {
@@ -159,7 +163,7 @@ void compare(const Problem& p, size_t signal, size_t first_row, int head, Errors
     for (size_t n = 0; n < N; ++n) k.push_back(double(old[m.k_at + (r * size_t(s.heads) + h0) * N + n]));
   for (size_t i = 0; i < A; ++i)
     angle.push_back(double(old[m.angle_at + h0 * A + i]) + double(old[m.rest_at + h0 * A + i]));
-  const auto up = [&](size_t r, size_t c) { return s.rank > 1 ? double(p.mimo_x[(h0 * R + r) * P + c]) : 1.0; };
+  const auto up = [&](size_t r, size_t c) { return s.halves ? double(p.mimo_x[(h0 * R + r) * P + c]) : 1.0; };
   for (size_t t = 0; t < p.signals[signal].frames; ++t) {
     const size_t row = first_row + t, at = row * size_t(s.heads) + h0;
     for (size_t i = 0; i < A; ++i) angle[i] += p.dt[at] * p.speed[row * A + i];
@@ -189,13 +193,18 @@ void compare(const Problem& p, size_t signal, size_t first_row, int head, Errors
         state = a * (state + double(p.beta[at]) * last * v[c]) + double(p.gamma[at]) * own * x;
       }
       v[c] = x;
+      double together = 0;
       for (size_t r = 0; r < R; ++r) {
+        const size_t weight = (h0 * R + r) * P + c;
         double sum = double(p.D[h0]) * x * up(r, c);
         for (size_t n = 0; n < N; ++n) sum += q[r * N + n] * h[c * N + n];
-        const double z = double(p.z[row * p.inner + h0 * P + c]);
-        if (s.gate) sum *= z / (1 + std::exp(-z));
-        Errors::take(errors.y, errors.peak_y, sum, p.y[(row * R + r) * p.inner + h0 * P + c]);
+        const double z = double(p.z[row * p.inner + h0 * P + c]) * (R > 1 ? double(p.mimo_z[weight]) : 1);
+        if (s.gate)
+          together += sum * z / (1 + std::exp(-z)) * (R > 1 ? double(p.mimo_o[weight]) : 1);
+        else
+          Errors::take(errors.y, errors.peak_y, sum, p.y[(row * R + r) * p.inner + h0 * P + c]);
       }
+      if (s.gate) Errors::take(errors.y, errors.peak_y, together, p.y[row * p.inner + h0 * P + c]);
     }
     k = k_now;
   }
@@ -235,8 +244,11 @@ void check(double tolerance) {
   at.template operator()<16>({2, 4, 8, 2, 1, 4, false, 33, 16, 0.3f, true}, 1);   // fewer channels than a warp's
   at.template operator()<16>({1, 40, 7, 1, 1, 3, false, 70, 64, 0.3f, true}, 2);  // odd states, two parts
   at.template operator()<16>({2, 16, 16, 1, 1, 8, false, 60, 48, 9.0f}, 1);       // decays to zero within a tile
-  at.template operator()<16>({2, 12, 16, 1, 4, 4, true, 50, 32}, 1);
+  at.template operator()<16>({2, 12, 16, 1, 4, 4, true, 50, 32, 0.3f, true}, 1);
+  at.template operator()<16>({1, 24, 16, 1, 8, 4, true, 30, 16, 0.3f, true}, 2);
+  at.template operator()<16>({2, 7, 16, 1, 2, 4, true, 30, 16, 0.3f, true}, 1);
   at.template operator()<16>({2, 16, 12, 2, 2, 6, true, 40, 32, 9.0f}, 1);
+  at.template operator()<16>({2, 8, 7, 2, 1, 3, true, 40, 32}, 1);
   at.template operator()<16>({1, 7, 9, 1, 3, 2, true, 45, 16}, 1);  // unused rows, an unpaired state
   at.template operator()<64>({1, 32, 64, 1, 1, 32, false, 70, 64, 0.3f, true}, 2);
   at.template operator()<128>({1, 16, 128, 1, 4, 32, true, 20, 16}, 1);

@@ -41,6 +41,7 @@ inline float rsqrtf(float x) { return 1.0f / std::sqrt(x); }
 inline void sincospif(float x, float* sine, float* cosine) {
   *sine = float(std::sin(M_PI * double(x))), *cosine = float(std::cos(M_PI * double(x)));
 }
+inline int __double2int_rn(double x) { return x >= 0x1p31 ? std::numeric_limits<int>::max() : int(std::lrint(x)); }
 inline long long __double2ll_rn(double x) {
   return x >= 0x1p63 ? std::numeric_limits<long long>::max() : std::llrint(x);
 }
