@@ -159,7 +159,8 @@ struct BatchedModel::Impl {
     // Frames in, frames out and tokens are also in both transfers.
     const size_t bytes = (kSample * chunk * (row_floats() + 2 * (d_input + d_output)) + scratch_floats(extent)) *
                          sizeof(float) / kSample;
-    const size_t table_bytes = std::min(2 * signals * states.stride() * sizeof(float), kTableBytes);
+    const size_t signal_bytes = 2 * states.stride() * sizeof(float);
+    const size_t table_bytes = std::max(std::min(signals * signal_bytes, kTableBytes), signal_bytes);
     const size_t budget = options.memory_bytes > table_bytes ? options.memory_bytes - table_bytes : 0;
     size_t chunks = std::max<size_t>(std::min(budget / bytes, (copied ? kCopiedSegmentRows : kSegmentRows) / chunk), 1);
     if (chunks > chunks_at_once) chunks -= chunks % chunks_at_once;
