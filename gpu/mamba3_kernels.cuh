@@ -59,7 +59,7 @@ struct JoinBuffers<Turns> {
 inline constexpr int kTurnThreads = 256;
 __global__ void __launch_bounds__(kTurnThreads)
     sum_turns(Mamba3Arguments m, uint64_t* turns, uint64_t* totals, const Chunk* chunks, int chunk_frames) {
-  uint64_t* sums = reinterpret_cast<uint64_t*>(dynamic_shared());  // [thread]
+  uint64_t* sums = reinterpret_cast<uint64_t*>(dynamic_shared());  // one for each thread
   const int head = int(blockIdx.x % unsigned(m.heads)), lane = int(threadIdx.x) % 32, warp = int(threadIdx.x) / 32;
   const size_t chunk = blockIdx.x / unsigned(m.heads), row = chunk * size_t(chunk_frames);
   const int frames = chunks[chunk].frames;
