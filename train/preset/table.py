@@ -3,9 +3,9 @@
 from preset import page
 
 HEAD = (
-    "| preset | guitar and bass: mean, worst | synthetic: mean, worst | aliasing at 5, 2.5, 1.2 kHz | circuit's own "
-    "| at rest | multiply-adds | headroom |",
-    "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    "| preset | guitar and bass: mean, worst | synthetic: mean, worst | spectra | aliasing at 5, 2.5, 1.2 kHz "
+    "| circuit's own | at rest | multiply-adds | headroom |",
+    "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
 )
 
 
@@ -18,6 +18,8 @@ def row(name, info):
     cells = [f"`{name}`"]
     for part in ("recorded", "synthetic"):
         cells.append(", ".join(page.percent(metrics[part][key]) for key in ("esr_mean", "esr_worst")))
+    distance_db = metrics["recorded"].get("spectral_distance_db")  # an older card has none
+    cells.append("" if distance_db is None else f"{distance_db:.2f} dB")
     cells += [tones(metrics, ""), tones(metrics, "circuit_")]
     cells.append("silent" if metrics["peak_of_silence"] == 0 else f"{metrics['peak_of_silence']:.1g}")
     cells += [f"{info['macs_per_step']:,.0f}", f"{metrics['headroom_db_at_default']:.1f} dB"]
