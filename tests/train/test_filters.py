@@ -114,8 +114,8 @@ class InTheEngine(unittest.TestCase):
         for turned in (0.0, 3.0, 10.0):
             played = sound.process_samples(COIL, folder / "front.safetensors", NOISE, LOW)
             k = np.array([[2 * turned / 10 - 1]])
-            zeros = np.zeros(len(NOISE))  # the filter's response is shorter
-            hz = np.fft.rfftfreq(2 * len(NOISE), 1 / sound.RATE_HZ)
+            zeros = np.zeros(7 * len(NOISE))  # the slowest pole's response is shorter
+            hz = np.fft.rfftfreq(8 * len(NOISE), 1 / sound.RATE_HZ)
             spectrum = np.fft.rfft(np.concatenate([played, zeros])) * fitted.response(k, hz)[0]
             filtered[turned] = np.fft.irfft(spectrum)[: len(NOISE)]
             wanted = network.volts["d"] / network.volts["out"] * filtered[turned]

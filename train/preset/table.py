@@ -7,6 +7,8 @@ HEAD = (
     "| circuit's own | at rest | multiply-adds | headroom |",
     "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
 )
+BLOCK = 64  # frames
+TIMES_HEAD = ("| preset | multiply-adds | tanh and the like | ns a sample |", "| --- | --- | --- | --- |")
 
 
 def tones(metrics, prefix):
@@ -24,6 +26,10 @@ def row(name, info):
     cells.append("silent" if metrics["peak_of_silence"] == 0 else f"{metrics['peak_of_silence']:.1g}")
     cells += [f"{info['macs_per_step']:,.0f}", f"{metrics['headroom_db_at_default']:.1f} dB"]
     return f"| {' | '.join(cells)} |"
+
+
+def times_row(name, info, ns):
+    return f"| `{name}` | {info['macs_per_step']:,.0f} | {info['exps_per_step']:,.0f} | {ns:.0f} |"
 
 
 def short_row(name, card, folder):
