@@ -652,6 +652,14 @@ std::string Trainer::save() const {
   return bytes;
 }
 
+Shape Trainer::saved_shape(std::string_view saved) {
+  uint64_t fingerprint = 0;
+  Shape shape;
+  ArchiveReader reader(undamaged(saved));
+  reader(fingerprint), reader(shape);
+  return shape;
+}
+
 void Trainer::resume(std::string_view saved) {
   uint64_t fingerprint = 0;
   Shape shape;

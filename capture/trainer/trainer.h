@@ -89,6 +89,8 @@ class Trainer {
   // differ or the bytes are damaged.
   std::string save() const;
   void resume(std::string_view saved);
+  // The shape of the network in such a file, with the slow path or filter that it has got.
+  static Shape saved_shape(std::string_view saved);
 
  private:
   struct Impl;
