@@ -100,7 +100,7 @@ TEST_CASE("a switch follows a controller's halves and is turned over by a note, 
   CHECK(cabinet.get());
   processor.learn_midi("mix");
   play(processor, note(61));
-  finish();
+  test::run_messages(150);
   CHECK(processor.midi_learns() == "mix");
   processor.stop_learning_midi();
   play(processor, controller(30, 5));
