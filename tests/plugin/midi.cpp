@@ -10,7 +10,7 @@ namespace {
 
 using namespace coil;
 using plugin::MidiPrograms, plugin::MidiSource, plugin::Processor;
-using test::finish, test::kBlock, test::load, test::open, test::run, test::saved, test::wait_for;
+using test::kBlock, test::load, test::open, test::run, test::saved, test::wait_for;
 
 constexpr double kRate = 48000;
 
