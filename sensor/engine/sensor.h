@@ -18,13 +18,23 @@
 #include "sensor/scoring/rhythm.h"
 #include "sensor/records/message.h"
 #include "sensor/formats/sensor_settings.h"
+#include "sensor/engine/group.h"
+#include "sensor/engine/intervals.h"
 
 namespace coil::sensor {
+
+class StateFile;
 
 // The gap between a record and the last value of its series.
 struct Gap {
   double steps = 0;     // of the series' rhythm; 0: the record is the next one
   int64_t records = 1;  // records since that value, including those without a value and the record itself
+
+  // All fields to save in state files.
+  template <class Fields>
+  void visit(Fields&& fields) {
+    fields(steps, records);
+  }
 };
 
 // The memory of one series besides the model's state. Plain data.
@@ -41,6 +51,8 @@ struct SeriesMemory {
   bool last_was_missing = true;
   uint64_t last_record_hash = 0;  // of its whole text
   bool has_begun = false;         // true after the first value that was not missing
+  Gap last_gap;                   // before one of the last values
+  int32_t values_since_gap = 0;   // 0: what follows it is not watched
   // Large; everything above is contiguous.
   PendingForecasts forecasts;
   Detector detector;
@@ -51,7 +63,7 @@ struct SeriesMemory {
   template <class Fields>
   void visit(Fields&& fields) {
     fields(normaliser, cadence, last_time_ns, last_steady_ns, steps_since_value, records_since_value, last_was_missing,
-           last_record_hash, has_begun, forecasts, detector, recent, bounds);
+           last_record_hash, has_begun, last_gap, values_since_gap, forecasts, detector, recent, bounds);
   }
 
   // The gap before a record, after `passage` of the cadence.
@@ -107,8 +119,12 @@ struct Sensor {
   const SensorSettings* settings = nullptr;  // null: nothing was said about it, or it was not looked for yet
   std::shared_ptr<const AllSensorSettings> settings_are_of;  // which were looked through for it
   std::vector<std::unique_ptr<Series>> series;
-  std::vector<Held> held;             // by time, then in order of arrival
-  std::vector<uint32_t> text_fields;  // hashes of the names of fields that once held a non-numeric text
+  std::vector<Held> held;        // by time, then in order of arrival
+  std::unique_ptr<Group> group;  // of its own values, or of the sensors that it stands for; null: none
+  std::string group_key;         // of the group of several sensors that it belongs to; empty: none, or not looked up
+  StateFile* file = nullptr;     // where it is stored
+  std::unique_ptr<Interval> interval;  // null: records are not aggregated
+  std::vector<uint32_t> text_fields;   // hashes of the names of fields that once held a non-numeric text
 };
 
 }  // namespace coil::sensor
