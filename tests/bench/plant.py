@@ -4,8 +4,8 @@
 
 Each plant has ten sensors that come once in five minutes, two shifts on weekdays with breaks, weekends without work,
 and eight faults in the third and fourth week. An episode that begins within a fault's time, or up to two hours after
-it, finds it; any other is a false alarm. With `--more="--group '*'"` all sensors are judged together: an episode finds a
-fault if its cause names the faulty sensor, or one of the two that its value was expected from.
+it, finds it; any other is a false alarm. With `--more="--group '*'"` all sensors are judged together: an episode finds
+a fault if its cause names the faulty sensor, or one of the two that its value was expected from.
 """
 
 import argparse
