@@ -111,6 +111,7 @@ Bytes ResidentSensors::pack(const Sensor& sensor) {
   if (sensor.interval) sensor.interval->write(writer);
   writer.value(sensor.group != nullptr);
   if (sensor.group) sensor.group->write(writer);
+  for (const auto& series : sensor.series) writer.object(series->after_gap);
   return bytes;
 }
 
@@ -147,6 +148,9 @@ std::unique_ptr<Sensor> ResidentSensors::unpack(const Bytes& bytes) {
   if (!reader.at_end() && reader.value<bool>()) {
     sensor->group = std::make_unique<Group>();
     sensor->group->read(reader);
+  }
+  for (const auto& series : sensor->series) {
+    if (!reader.at_end()) reader.object(series->after_gap);
   }
   return sensor;
 }

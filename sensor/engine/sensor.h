@@ -29,11 +29,18 @@ class StateFile;
 struct Gap {
   double steps = 0;     // of the series' rhythm; 0: the record is the next one
   int64_t records = 1;  // records since that value, including those without a value and the record itself
+};
+
+// The last gap of a series whose new level is watched. Plain data.
+struct AfterGap {
+  double steps = 0;
+  int64_t records = 0;  // as in Gap
+  int64_t values = 0;   // that came since; 0: nothing is watched
 
   // All fields to save in state files.
   template <class Fields>
   void visit(Fields&& fields) {
-    fields(steps, records);
+    fields(steps, records, values);
   }
 };
 
@@ -51,8 +58,6 @@ struct SeriesMemory {
   bool last_was_missing = true;
   uint64_t last_record_hash = 0;  // of its whole text
   bool has_begun = false;         // true after the first value that was not missing
-  Gap last_gap;                   // before one of the last values
-  int32_t values_since_gap = 0;   // 0: what follows it is not watched
   // Large; everything above is contiguous.
   PendingForecasts forecasts;
   Detector detector;
@@ -63,7 +68,7 @@ struct SeriesMemory {
   template <class Fields>
   void visit(Fields&& fields) {
     fields(normaliser, cadence, last_time_ns, last_steady_ns, steps_since_value, records_since_value, last_was_missing,
-           last_record_hash, has_begun, last_gap, values_since_gap, forecasts, detector, recent, bounds);
+           last_record_hash, has_begun, forecasts, detector, recent, bounds);
   }
 
   // The gap before a record, after `passage` of the cadence.
@@ -92,6 +97,7 @@ struct Series {
 
   SeriesMemory memory;
   Calendar calendar;
+  AfterGap after_gap;
 };
 
 // The memory of one sensor. Plain data.

@@ -131,7 +131,7 @@ TEST_CASE("counts that are higher after a gap are an event, though each of them 
     double what;
     int found;
   };
-  for (const Case& one : {Case{8, kAbsent, 7}, Case{8, NAN, 7}, Case{48, NAN, 7}, Case{48, kAbsent, 3}}) {
+  for (const Case& one : {Case{8, kAbsent, 5}, Case{8, NAN, 7}, Case{48, NAN, 7}, Case{48, kAbsent, 3}}) {
     const auto change = [&](double by) {
       return [=](Points& points, size_t first) { fill(points, first, one.gap, one.what), raise(points, first, by); };
     };
