@@ -118,11 +118,22 @@ std::string ranges(const ssm::Card& card) {
 
 }  // namespace
 
+bool names_a_model(const std::string& name) {
+  std::error_code error;
+  return fs::exists(name, error) || !find_preset(name).empty();
+}
+
+fs::path installed_cabinet(const std::string& name) {
+  const std::map<std::string, fs::path> known = cabinets();
+  const auto found = known.find(name);
+  return found == known.end() ? fs::path() : found->second;
+}
+
 fs::path find_cabinet(const std::string& name) {
   std::error_code error;
   if (name.find('/') != std::string::npos || fs::exists(name, error)) return name;
+  if (const fs::path installed = installed_cabinet(name); !installed.empty()) return installed;
   const std::map<std::string, fs::path> known = cabinets();
-  if (const auto found = known.find(name); found != known.end()) return found->second;
   if (fs::path(name).has_extension() || known.empty()) return name;
   std::string names;
   for (const auto& [each, path] : known) names += (names.empty() ? "" : ", ") + each;

@@ -28,6 +28,12 @@ std::shared_ptr<const ssm::Model> load_model(const std::string& name, ssm::Targe
 // if a name without extension is neither. [main-thread]
 std::filesystem::path find_cabinet(const std::string& name);
 
+// Whether there is a file, folder or preset of this name. [main-thread]
+bool names_a_model(const std::string& name);
+
+// The file of the installed cabinet with this name; empty: none. [main-thread]
+std::filesystem::path installed_cabinet(const std::string& name);
+
 // Prints each warning once, one per line, to standard error. load_model already does this. [main-thread]
 void print_warnings(const std::vector<std::string>& warnings);
 

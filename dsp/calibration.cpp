@@ -19,9 +19,4 @@ std::optional<float> level(const ssm::Model& model, const char* key) {
 std::optional<float> input_full_scale_dbu(const ssm::Model& model) { return level(model, "input_full_scale_dbu"); }
 std::optional<float> output_full_scale_dbu(const ssm::Model& model) { return level(model, "output_full_scale_dbu"); }
 
-float calibration_db(const ssm::Model& model, float full_scale_dbu) {
-  const std::optional<float> own = input_full_scale_dbu(model);
-  return own ? full_scale_dbu - *own : 0;
-}
-
 }  // namespace coil::dsp

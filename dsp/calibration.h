@@ -11,10 +11,6 @@ namespace coil::dsp {
 std::optional<float> input_full_scale_dbu(const ssm::Model& model);
 std::optional<float> output_full_scale_dbu(const ssm::Model& model);
 
-// The gain that a model's input needs if full scale is `full_scale_dbu` before it; 0 for a model that does not state
-// its level. [any thread but the audio thread]
-float calibration_db(const ssm::Model& model, float full_scale_dbu);
-
 // The range of interfaces and their input gains.
 inline constexpr float kMinFullScaleDbu = -20, kMaxFullScaleDbu = 40;
 

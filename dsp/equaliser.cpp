@@ -7,6 +7,7 @@
 #include <numbers>
 
 #include "base/error.h"
+#include "dsp/finite.h"
 
 namespace coil::dsp {
 namespace {
@@ -17,8 +18,6 @@ float tangent(float hz, double sample_rate_hz) {
   const double most = 0.49 * sample_rate_hz;
   return static_cast<float>(std::tan(std::numbers::pi * std::clamp<double>(hz, 1, most) / sample_rate_hz));
 }
-
-float finite_or(float value, float otherwise) { return std::isfinite(value) ? value : otherwise; }
 
 Equaliser::Coefficients band_coefficients(const EqualiserBand& band, double sample_rate_hz) {
   const float gain_db = std::clamp(finite_or(band.gain_db, 0), -kMaxBandDb, kMaxBandDb);

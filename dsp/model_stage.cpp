@@ -5,12 +5,15 @@
 #include <array>
 #include <cmath>
 
+#include "dsp/calibration.h"
 #include "dsp/decibels.h"
+#include "dsp/sample_faults.h"
 
 namespace coil::dsp {
 namespace {
 
 constexpr int kMaxPieceFrames = 256;  // the buffers of a piece fit the fastest cache
+constexpr float kLevelMs = 20;
 
 }  // namespace
 
@@ -18,8 +21,9 @@ ModelStage::ModelStage(std::shared_ptr<const ssm::Model> model, std::span<const 
                        const ModelStageSettings& settings)
     : model_(std::move(model), settings.rate_mode),
       settings_(settings),
-      input_(db_to_gain(settings.input_db)),
-      level_(db_to_gain(settings.level_db)) {
+      full_scale_dbu_(input_full_scale_dbu(model_.model())),
+      out_full_scale_dbu_(output_full_scale_dbu(model_.model())),
+      level_(db_to_gain(settings.normalisation_db.value_or(0))) {
   model_.set_controls(controls);
 }
 
@@ -32,6 +36,7 @@ void ModelStage::prepare(const ProcessSpec& spec) {
   key_delay_ = DelayLine(std::max(1, latency_frames()), 1);
   key_delay_.set_delay(latency_frames(), true);
   key_ = AudioBuffer(1, max_block_frames_);
+  input_ = Ramp(1, static_cast<int>(kLevelMs / 1000 * spec.sample_rate_hz));
   reset();
 }
 
@@ -39,9 +44,19 @@ void ModelStage::reset() noexcept {
   model_.reset();
   gate_.reset();
   key_delay_.reset();
+  fresh_ = true;
+}
+
+std::optional<float> ModelStage::follow_level(std::optional<float> full_scale_dbu) noexcept {
+  calibration_ = full_scale_dbu && full_scale_dbu_ ? db_to_gain(*full_scale_dbu - *full_scale_dbu_) : 1;
+  if (!full_scale_dbu || settings_.normalisation_db) return std::nullopt;  // a normalised model has lost its level
+  return out_full_scale_dbu_;
 }
 
 void ModelStage::process(AudioBlock block) noexcept {
+  if (fresh_) input_.jump(calibration_);
+  input_.aim(calibration_);
+  fresh_ = fresh_ && block.frames == 0;
   std::array<float*, 2> channels{};
   for (int begin = 0; begin < block.frames; begin += max_block_frames_) {
     for (int c = 0; c < block.channel_count; ++c) channels[static_cast<size_t>(c)] = block.channels[c] + begin;
@@ -79,9 +94,11 @@ void ModelStage::process_piece(AudioBlock block) noexcept {
     key_delay_.process(key);
     gate_.process(key);
   }
-  if (input_ != 1)
-    for (int c = 0; c < block.channel_count; ++c)
-      for (float& sample : block.channel(c)) sample *= input_;
+  for (int c = 0; c < block.channel_count; ++c) {
+    multiply(block.channel(c), input_);
+    if (peak(block.channel(c)) > kLoudest) limit(block.channel(c));
+  }
+  input_.advance(block.frames);
   if (joins_) {
     float* const heard = block.channels[0];
     const float* const other = block.channels[1];
@@ -89,12 +106,13 @@ void ModelStage::process_piece(AudioBlock block) noexcept {
       if (settings_.channels == ChannelMode::right) heard[i] = other[i];
       if (settings_.channels == ChannelMode::sum) heard[i] = 0.5f * (heard[i] + other[i]);
     }
-    model_.process({block.channels, 1, block.frames});
+    model_.process_clean({block.channels, 1, block.frames});
     std::copy_n(heard, block.frames, block.channels[1]);
   } else {
-    model_.process(block);
+    model_.process_clean(block);
   }
   for (int c = 0; c < block.channel_count; ++c) {
+    limit(block.channel(c));
     for (int i = 0; i < block.frames; ++i) block.channels[c][i] *= gates ? level_ * key[i] : level_;
   }
 }

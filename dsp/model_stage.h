@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -10,15 +11,15 @@
 #include "dsp/delay_line.h"
 #include "dsp/model_processor.h"
 #include "dsp/noise_gate.h"
+#include "dsp/ramp.h"
 
 namespace coil::dsp {
 
 struct ModelStageSettings {
   RateMode rate_mode = RateMode::model_default;
   ChannelMode channels = ChannelMode::each;
-  float input_db = 0;          // before the model; the gate does not hear it
-  float level_db = 0;          // of what comes out
-  float gate_db = kGateOffDb;  // as RackSettings
+  std::optional<float> normalisation_db;  // gain of what comes out; empty: not normalised
+  float gate_db = kGateOffDb;             // as RackSettings
 };
 
 // The same sound as a slot of the rack and the gate behind it.
@@ -32,6 +33,8 @@ class ModelStage final : public AudioProcessor {
   void reset() noexcept override;
   void process(AudioBlock block) noexcept override;
   int latency_frames() const noexcept override { return model_.latency_frames(); }
+  // Gives the model the level that its card states.
+  std::optional<float> follow_level(std::optional<float> full_scale_dbu) noexcept override;
   uint64_t restarts() const noexcept override { return model_.restarts(); }
 
  private:
@@ -40,7 +43,11 @@ class ModelStage final : public AudioProcessor {
 
   ModelProcessor model_;
   ModelStageSettings settings_;
-  float input_ = 1, level_ = 1;
+  std::optional<float> full_scale_dbu_, out_full_scale_dbu_;  // at the model's input and output, as its card states
+  float calibration_ = 1;                                     // what the gain of the input should be
+  Ramp input_;
+  float level_ = 1;
+  bool fresh_ = true;   // no sound was processed yet: the level takes effect at once
   bool joins_ = false;  // the model runs once, for both channels
   int max_block_frames_ = 1;
   NoiseGate gate_;

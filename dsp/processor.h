@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 
 namespace coil::dsp {
@@ -37,6 +38,16 @@ class AudioProcessor {
 
   // The delay of the output relative to the input; fixed by prepare(). [any thread]
   virtual int latency_frames() const noexcept = 0;
+
+  // The delay of what process() plays now; differs from latency_frames() only while a change is on its way to the audio
+  // thread. [audio-thread]
+  virtual int current_latency_frames() const noexcept { return latency_frames(); }
+  // What the latency may become without another prepare(). [any thread]
+  virtual int max_latency_frames() const noexcept { return latency_frames(); }
+
+  // Told before each block: what a sine at full scale is at the input, in dBu; empty: unknown. Returns the same for the
+  // output. [audio-thread]
+  virtual std::optional<float> follow_level(std::optional<float> full_scale_dbu) noexcept { return full_scale_dbu; }
 
   // How often models inside overflowed and were restarted since prepare(). [audio-thread]
   virtual uint64_t restarts() const noexcept { return 0; }

@@ -19,6 +19,7 @@
 #include "dsp/level_stages.h"
 #include "dsp/loudness.h"
 #include "dsp/model_stage.h"
+#include "dsp/rig_snapshots.h"
 
 namespace coil::dsp {
 namespace {
@@ -228,44 +229,14 @@ std::vector<float> control_values(const RigModel& stage, const ssm::Model& model
   return values;
 }
 
-// `full_scale_dbu`: at the stage's input, if it is known; afterwards at its output.
-std::unique_ptr<AudioProcessor> make_model_stage(const RigModel& model, bool bypassed, const RigFiles& files,
-                                                 std::optional<float>& full_scale_dbu) {
+std::unique_ptr<AudioProcessor> make_model_stage(const RigModel& model, const RigFiles& files) {
   const std::shared_ptr<const ssm::Model> loaded = files.model(model);
   ModelStageSettings settings;
   settings.rate_mode = model.rate_mode;
   settings.channels = model.channels;
-  settings.input_db = full_scale_dbu ? calibration_db(*loaded, *full_scale_dbu) : 0;
-  settings.level_db = model.normalise ? normalisation_gain_db(loaded) : 0;
+  if (model.normalise) settings.normalisation_db = normalisation_gain_db(loaded);
   settings.gate_db = model.gate_db;
-  // A normalised model has lost its level.
-  if (full_scale_dbu && !bypassed) full_scale_dbu = model.normalise ? std::nullopt : output_full_scale_dbu(*loaded);
   return std::make_unique<ModelStage>(loaded, control_values(model, *loaded), settings);
-}
-
-std::unique_ptr<AudioProcessor> make_processor(const RigStage& stage, const RigFiles& files,
-                                               std::optional<float>& full_scale_dbu) {
-  return std::visit(Overloaded{[](const RigGain& gain) -> std::unique_ptr<AudioProcessor> {
-                                 return std::make_unique<GainStage>(gain.db);
-                               },
-                               [](const RigGate& gate) -> std::unique_ptr<AudioProcessor> {
-                                 return std::make_unique<GateStage>(gate.threshold_db);
-                               },
-                               [&](const RigModel& model) -> std::unique_ptr<AudioProcessor> {
-                                 return make_model_stage(model, stage.bypassed, files, full_scale_dbu);
-                               },
-                               [&](const RigCabinet& cabinet) -> std::unique_ptr<AudioProcessor> {
-                                 CabinetSettings settings;
-                                 settings.normalise = cabinet.normalise;
-                                 for (const RigMicrophone& each : cabinet.microphones)
-                                   settings.microphones.push_back(
-                                       {files.response(each), each.level_db, each.pan, each.delay_ms, each.inverted});
-                                 return std::make_unique<Cabinet>(std::move(settings));
-                               },
-                               [](const EqualiserSettings& settings) -> std::unique_ptr<AudioProcessor> {
-                                 return std::make_unique<Equaliser>(settings);
-                               }},
-                    stage.kind);
 }
 
 std::vector<std::byte> bytes_of(const JsonFields& fields, const char* key) {
@@ -329,21 +300,19 @@ class ChainRecording final : public RecordingProcessor {
     alignment_.emplace(sample_rate_hz, sample_rate_hz, this->output_rate_hz(), channels, chain_.latency_frames());
   }
 
-  const InputFaults& input_faults() const override { return faults_; }
+  const InputFaults& input_faults() const override { return chain_.input_faults(); }
   uint64_t restarts() const override { return chain_.restarts(); }
 
  private:
   static constexpr int kBlockFrames = 256;
 
   AudioBlock run(AudioBlock block) override {
-    for (int c = 0; c < block.channel_count; ++c) drop_faults(block.channel(c), faults_);
     chain_.process(block);
     return alignment_->from_model(block);
   }
 
   Chain chain_;
   std::optional<RecordingFrontEnd> alignment_;
-  InputFaults faults_;
 };
 
 }  // namespace
@@ -378,6 +347,7 @@ Rig read_rig(const std::string& text, const std::string& where) {
   size_t at = 0;
   for (const json& stage : list(fields, "stages", 0, kMaxStages))
     rig.stages.push_back(read_stage(stage, where + ".stages[" + std::to_string(at++) + "]", rig.warnings));
+  rig.snapshots = read_snapshots(fields, rig.warnings);
   read_embedded(fields, rig);
   note_unknown(fields, rig.warnings);
   return rig;
@@ -390,21 +360,48 @@ std::string write_rig(const Rig& rig) {
                          {"tags", rig.tags}, {"input_db", rig.input_db},   {"output_db", rig.output_db},
                          {"mix", rig.mix},   {"stages", std::move(stages)}};
   if (rig.input_dbu) object["input_dbu"] = *rig.input_dbu;
+  if (!rig.snapshots.empty()) object["snapshots"] = snapshots_json(rig.snapshots);
   if (!rig.models.empty() || !rig.responses.empty()) object["embedded"] = embedded_json(rig);
   return object.dump(2, ' ', false, ordered_json::error_handler_t::replace) + "\n";
+}
+
+std::unique_ptr<AudioProcessor> make_processor(const RigStage& stage, const RigFiles& files) {
+  return std::visit(Overloaded{[](const RigGain& gain) -> std::unique_ptr<AudioProcessor> {
+                                 return std::make_unique<GainStage>(gain.db);
+                               },
+                               [](const RigGate& gate) -> std::unique_ptr<AudioProcessor> {
+                                 return std::make_unique<GateStage>(gate.threshold_db);
+                               },
+                               [&](const RigModel& model) { return make_model_stage(model, files); },
+                               [&](const RigCabinet& cabinet) -> std::unique_ptr<AudioProcessor> {
+                                 CabinetSettings settings;
+                                 settings.normalise = cabinet.normalise;
+                                 for (const RigMicrophone& each : cabinet.microphones)
+                                   settings.microphones.push_back(
+                                       {files.response(each), each.level_db, each.pan, each.delay_ms, each.inverted});
+                                 return std::make_unique<Cabinet>(std::move(settings));
+                               },
+                               [](const EqualiserSettings& settings) -> std::unique_ptr<AudioProcessor> {
+                                 return std::make_unique<Equaliser>(settings);
+                               }},
+                    stage.kind);
 }
 
 Chain make_chain(const Rig& rig, const RigFiles& files) {
   std::vector<Stage> stages;
   if (rig.input_db != 0) stages.push_back({"input", std::make_unique<GainStage>(rig.input_db)});
-  std::optional<float> full_scale_dbu = rig.input_dbu;
   for (const RigStage& stage : rig.stages)
-    stages.push_back({stage.name, make_processor(stage, files, full_scale_dbu), stage.mix, stage.bypassed});
-  if (rig.mix == 1 && rig.output_db == 0) return Chain(std::move(stages));
+    stages.push_back({stage.name, make_processor(stage, files), stage.mix, stage.bypassed, {}});
   std::vector<Stage> whole;
-  whole.push_back({"stages", std::make_unique<Chain>(std::move(stages)), rig.mix});
+  if (rig.mix != 1) {
+    whole.push_back({"stages", std::make_unique<Chain>(std::move(stages)), rig.mix});
+  } else {
+    whole = std::move(stages);
+  }
   if (rig.output_db != 0) whole.push_back({"output", std::make_unique<GainStage>(rig.output_db)});
-  return Chain(std::move(whole));
+  Chain chain(std::move(whole));
+  chain.set_full_scale_dbu(rig.input_dbu);
+  return chain;
 }
 
 std::unique_ptr<RecordingProcessor> chain_over_recording(Chain chain, double sample_rate_hz, int channels,

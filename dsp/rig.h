@@ -46,6 +46,18 @@ struct RigCabinet {
   bool normalise = true;
 };
 
+// Settings that the plugin recalls together. A chain plays the stages as they are stored.
+struct RigSnapshot {
+  struct Microphone {
+    float level_db = 0, pan = 0, delay_ms = 0;
+    bool inverted = false;
+  };
+  std::map<std::string, float> values;    // by the plugin's parameter, in its units
+  std::map<std::string, float> controls;  // of the model, by name, in their units
+  std::vector<Microphone> microphones;    // of the cabinet, in its order
+};
+using RigSnapshots = std::map<std::string, RigSnapshot>;  // by letter, "A" to "D"
+
 struct RigStage {
   std::string name;  // for people
   float mix = 1;
@@ -60,6 +72,7 @@ struct Rig {
   std::optional<float> input_dbu;     // what full scale is at the input; then models get the level they were made for
   float mix = 1;                      // 0: only the input, before input_db; 1: only the stages
   std::vector<RigStage> stages;
+  RigSnapshots snapshots;
   // Embedded files: models by hash, impulse responses by checksum.
   std::map<std::string, std::shared_ptr<const std::vector<std::byte>>> models;
   std::map<std::string, std::shared_ptr<const ImpulseResponse>> responses;
@@ -79,7 +92,8 @@ struct RigFiles {
   std::function<std::shared_ptr<const ImpulseResponse>(const RigMicrophone& microphone)> response;
 };
 
-// Throws Error, and whatever `files` throws. [any thread but the audio thread]
+// Both throw Error, and whatever `files` throws. [any thread but the audio thread]
+std::unique_ptr<AudioProcessor> make_processor(const RigStage& stage, const RigFiles& files);
 Chain make_chain(const Rig& rig, const RigFiles& files);
 
 // Runs a chain over a whole recording. `output_rate_hz` 0: the input's rate. Throws Error if the chain does not support

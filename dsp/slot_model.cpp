@@ -38,6 +38,7 @@ SlotModel::SlotModel(std::shared_ptr<const ssm::Model> model, const ProcessSpec&
       lanes_.emplace_back(model_, each, std::span(controls_).first(count), rate_mode);
     normalisation_gain_ = db_to_gain(normalisation_db);
     full_scale_dbu_ = input_full_scale_dbu(*model_);
+    out_full_scale_dbu_ = dsp::output_full_scale_dbu(*model_);
     latency_frames_ = lanes_[0].latency_frames();
     if (const int most = frames(kMaxLatencyMs, spec); latency_frames_ > most) {
       throw Error(model_->source() + ": the model's output comes " + std::to_string(latency_frames_) +
@@ -72,7 +73,12 @@ void SlotModel::follow(const SlotSettings& settings) noexcept {
 }
 
 float SlotModel::input_gain(const SlotSettings& settings) const noexcept {
-  return settings.calibrated && full_scale_dbu_ ? db_to_gain(settings.input_dbu - *full_scale_dbu_) : 1;
+  return settings.full_scale_dbu && full_scale_dbu_ ? db_to_gain(*settings.full_scale_dbu - *full_scale_dbu_) : 1;
+}
+
+std::optional<float> SlotModel::output_full_scale_dbu(float full_scale_dbu, bool normalised) const noexcept {
+  if (!model_) return full_scale_dbu;
+  return normalised ? std::nullopt : out_full_scale_dbu_;  // a normalised model has lost its level
 }
 
 void SlotModel::set_controls(const RackControls& controls) noexcept {

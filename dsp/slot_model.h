@@ -22,10 +22,9 @@ inline constexpr float kRampMs = 20, kFadeMs = 25;  // for gains; for changes of
 // Settings that are common to all models of the rack.
 struct SlotSettings {
   bool normalise = true;
-  bool joined = false;      // a one-channel model runs once, for both channels
-  int latency_frames = 0;   // the rack's latency
-  bool calibrated = false;  // give the model the level that its card states
-  float input_dbu = 0;      // what full scale is at the rack's input
+  bool joined = false;                  // a one-channel model runs once, for both channels
+  int latency_frames = 0;               // the rack's latency
+  std::optional<float> full_scale_dbu;  // at the models' input: gives a model the level that its card states
 };
 
 // The input of a slot; all of equal length.
@@ -50,6 +49,8 @@ class SlotModel {
   int warm_up_frames(int rack_latency_frames) const noexcept { return rack_latency_frames + settle_frames_; }
 
   // All functions below are [audio-thread].
+  // What full scale is at the output, if it is `full_scale_dbu` at the input. Empty: unknown.
+  std::optional<float> output_full_scale_dbu(float full_scale_dbu, bool normalised) const noexcept;
   void start(const SlotSettings& settings) noexcept;   // from the settled state, at once
   void follow(const SlotSettings& settings) noexcept;  // without a click
   void set_controls(const RackControls& controls) noexcept;
@@ -76,7 +77,7 @@ class SlotModel {
   bool wide_ = false;
   RackControls controls_;
   float normalisation_gain_ = 1;
-  std::optional<float> full_scale_dbu_;  // at the model's input
+  std::optional<float> full_scale_dbu_, out_full_scale_dbu_;  // at the model's input and output, as its card states
   int latency_frames_ = 0, settle_frames_ = 0;
   Ramp gain_, input_gain_;
   Ramp joined_;                       // 1: the second channel equals the first

@@ -33,8 +33,8 @@ Preset preset_from_bytes(std::span<const std::byte> bytes, const std::string& wh
 // Whether the bytes are a rig and not a session. Ignores trailing zeros, which some hosts add.
 bool is_rig(std::span<const std::byte> bytes);
 
-// Makes the paths of a preset absolute: files in `folder`, or library entries with that name. [any thread but the audio
-// thread]
+// Makes the paths of a preset absolute: files in `folder`, or models and cabinets of the library with that name. [any
+// thread but the audio thread]
 void locate(Session& session, const juce::File& folder, ModelLibrary& library);
 
 }  // namespace coil::plugin

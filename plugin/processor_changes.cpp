@@ -15,7 +15,7 @@ std::string path_of(const juce::File& file) { return file.getFullPathName().toSt
 // A preset into the change; returns what of it plays otherwise than it says, in one line.
 std::string read_preset(const juce::File& file, ModelLibrary& library, SlotContent& slot,
                         std::map<std::string, float>& chain, std::optional<CabinetContent>& cabinet,
-                        std::optional<dsp::RateMode>& rate_mode) {
+                        std::optional<dsp::RateMode>& rate_mode, std::optional<SnapshotBank>& snapshots) {
   Preset preset = preset_from_bytes(ModelLibrary::read(file), path_of(file) + ": the preset");
   locate(preset.session, file.getParentDirectory(), library);
   slot = std::move(preset.session.slots[0]);
@@ -27,6 +27,7 @@ std::string read_preset(const juce::File& file, ModelLibrary& library, SlotConte
   chain.erase("input_dbu");  // the interface stays the user's
   cabinet = std::move(preset.session.cabinet);
   if (cabinet) resolve(*cabinet);
+  snapshots = std::move(preset.session.snapshots);
   if (preset.session.rate_mode != dsp::RateMode::model_default) rate_mode = preset.session.rate_mode;
   std::string remark;
   for (const std::string& warning : preset.warnings) remark += (remark.empty() ? path_of(file) + ": " : "; ") + warning;
@@ -38,17 +39,31 @@ std::string read_preset(const juce::File& file, ModelLibrary& library, SlotConte
 // ---------------------------------------------------------------- asking
 
 void Processor::load_file(int slot, const juce::File& file) {
+  bool auditions = false;
+  {
+    const std::lock_guard lock(mutex_);
+    auditions = audition_ && audition_->slot == slot;
+  }
+  if (auditions && auditioned() != file) audition(file);
+  keep_audition();  // one undo step for all that was heard
+  if (!auditions) request_load(slot, file, Keep::at_once);
+}
+
+uint64_t Processor::request_load(int slot, const juce::File& file, Keep keep) {
   Change change;
+  uint64_t request = 0;
   {
     const std::lock_guard lock(mutex_);
     change = asked();
+    change.can_be_undone = keep == Keep::at_once;
     Slot& to = slots_[size_t(slot)];
-    change.requests[size_t(slot)] = next_request(slot);
+    change.requests[size_t(slot)] = request = next_request(slot);
     to.loading_file = to.asked_file = change.asked_file = file;
     to.load_error.clear();
   }
   sendChangeMessage();
   background_->post(this, [this, slot, file, change = std::move(change)] { load_now(slot, file, change); });
+  return request;
 }
 
 void Processor::load_now(int slot, const juce::File& file, Change change) {
@@ -61,7 +76,10 @@ void Processor::load_now(int slot, const juce::File& file, Change change) {
   std::string wrong, remark;
   try {
     if (file.hasFileExtension(kPresetExtension)) {
-      remark = read_preset(file, *library_, change.slots[at].emplace(), change.chain, change.cabinet, change.rate_mode);
+      remark = read_preset(file, *library_, change.slots[at].emplace(), change.chain, change.cabinet, change.rate_mode,
+                           change.snapshots);
+      for (auto& snapshot : change.snapshots->all)
+        if (snapshot) snapshot->slot = slot;
     } else {
       change.slots[at] = slot_with(library_->load(file), path_of(file));
     }
@@ -76,7 +94,7 @@ void Processor::load_now(int slot, const juce::File& file, Change change) {
     if (slots_[at].request != request) return;
     slots_[at].loading_file = juce::File();
     slots_[at].load_error = wrong;
-  } else if (change.slots[at]) {
+  } else if (change.slots[at] && change.can_be_undone) {
     library_->note_recent(file);
   }
   if (wrong.empty() && !remark.empty()) {
@@ -128,6 +146,7 @@ void Processor::set_rate_mode(dsp::RateMode mode) {
 }
 
 void Processor::undo() {
+  if (auditioned() != juce::File()) return cancel_audition();
   {
     const std::lock_guard lock(mutex_);
     uint64_t latest = 0;
@@ -144,20 +163,26 @@ void Processor::undo() {
 }
 
 void Processor::redo() {
+  keep_audition();
   const std::lock_guard lock(mutex_);
   go_back_or_on(false);
 }
 
 void Processor::go_back_or_on(bool back) {
   std::optional<Session> session = back ? history_.undo(last_session()) : history_.redo(last_session());
-  if (!session) return;
+  if (session) go_to(std::move(*session));
+}
+
+void Processor::go_to(Session session) {
   going_to_ = session;
   Change change = asked();
-  for (size_t i = 0; i < session->slots.size(); ++i) change.slots[i] = std::move(session->slots[i]);
-  change.active_slot = session->active_slot;
-  change.rate_mode = session->rate_mode;
-  change.chain = std::move(session->chain);
-  change.cabinet = std::move(session->cabinet);
+  for (size_t i = 0; i < session.slots.size(); ++i) change.slots[i] = std::move(session.slots[i]);
+  change.active_slot = session.active_slot;
+  change.rate_mode = session.rate_mode;
+  change.chain = std::move(session.chain);
+  change.cabinet = std::move(session.cabinet);
+  change.snapshots = std::move(session.snapshots);
+  change.midi = std::move(session.midi);
   change.goes_on = true;
   change.can_be_undone = false;
   background_->post(this, [this, step = ++steps_, change = std::move(change)]() mutable {
@@ -264,7 +289,7 @@ bool Processor::commit(Change& change, Made& made, Forgotten& forgotten) {
   for (size_t i = 0; i < slots_.size(); ++i) {
     const bool dropped = change.slots[i] && superseded(change, i);
     if (dropped) change.slots[i].reset();
-    if (dropped && change.requests[i] != 0) change.cabinet.reset();  // a preset's
+    if (dropped && change.requests[i] != 0) change.cabinet.reset(), change.snapshots.reset();  // a preset's
     const bool concerned = dropped || change.slots[i] || made.slot_models[i];
     stale |= concerned && (dropped || made.versions[i] != slots_[i].version);
   }
@@ -291,6 +316,9 @@ bool Processor::commit(Change& change, Made& made, Forgotten& forgotten) {
     for (std::string& error : cabinet_.load_errors) error.clear();
   }
   set_chain(change);
+  if (change.snapshots) use_snapshots(*change.snapshots);
+  fill_snapshot_table();
+  if (change.midi) midi_.use(midi_setup_ = *change.midi);
   if (change.slots[active] || int(active) != was_active) show_controls(&change);
   return true;
 }

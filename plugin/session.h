@@ -1,5 +1,5 @@
 // What a host saves for the plugin, and what a user preset contains: the models of both slots with their controls, the
-// cabinet, and the chain's values.
+// cabinet, the chain's values, snapshots and what MIDI moves.
 #pragma once
 
 #include <array>
@@ -11,7 +11,9 @@
 
 #include "dsp/rack.h"
 #include "plugin/cabinet.h"
+#include "plugin/midi_map.h"
 #include "plugin/model_library.h"
+#include "plugin/snapshots.h"
 
 namespace coil::plugin {
 
@@ -33,6 +35,8 @@ struct Session {
   std::map<std::string, float> chain;  // by parameter ID, in their units
   dsp::RateMode rate_mode = dsp::RateMode::model_default;
   std::optional<CabinetContent> cabinet;  // empty: saved by a version without cabinets
+  SnapshotBank snapshots;
+  MidiSetup midi;
 };
 
 // The file format: everything, including file_bytes and the responses that fits_into_session(), protected by a

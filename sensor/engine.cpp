@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "sensor/engine/shard.h"
+#include "sensor/formats/made_record.h"
 
 namespace coil::sensor {
 namespace {
@@ -34,6 +35,7 @@ StateFile::Identity identity_of(const ssm::Model& model) {
 
 // A source of messages with its own positions: one partition of a partitioned source, or the whole of a pipe.
 struct Partition {
+  int32_t number = -1;
   int64_t next_offset = 0;          // of the first unprocessed message
   std::unique_ptr<StateFile> file;  // null: no state is kept
   bool changed = false;             // since the last save
@@ -68,6 +70,7 @@ Engine::Engine(std::shared_ptr<const ssm::Model> model, EngineOptions options, C
           options_.input_format, [this](std::string_view name) { return schema_.knows(name); },
           [this](const Message& message, const std::string& what) { complain_(message, what); }),
       silence_(options_.silence_times),
+      silence_encoder_(options_),
       now_(SilenceWatch::Clock::now()),
       pool_(std::max<size_t>(1, options_.threads)) {
   silence_.use(options_.settings);
@@ -90,6 +93,7 @@ Partition& Engine::open(const std::string& topic, int32_t number) {
   std::unique_ptr<Partition>& partition = partitions_[{topic, number}];
   if (partition) return *partition;
   partition = std::make_unique<Partition>();
+  partition->number = number;
   if (options_.state.empty()) return *partition;
   std::filesystem::path path = options_.state;
   if (number >= 0) {
@@ -310,8 +314,36 @@ SilenceWatch::Report Engine::report_to(Sink& sink) {
   return [this, &sink](const Silence& silence, Partition* partition) {
     if (partition) partition->changed = true;
     counters_.silences += !silence.has_ended;
-    sink.note(silence);
+    counters_.episodes += !silence.has_ended;
+    Silence written = silence;
+    if (partition) written.partition = partition->number;
+    const std::string text =
+        options_.writes_silences && sink.wants_text() && settled_ ? text_of(written) : std::string();
+    written.text = text;
+    sink.note(written);
   };
+}
+
+// A record with the sensor's key and the time of the event, in the form of the first record that came.
+std::string Engine::text_of(const Silence& silence) {
+  Record first, record;
+  Selection selection;
+  std::string what, line, text;
+  const Format& input = *cutter_.format();
+  input.parse(opening_.back(), first);
+  schema_.select(first, silence.key.substr(0, silence.key.find(kKeySeparator)), selection, what);
+  MadeRecord made(first, selection, schema_.options());
+  made.keep_only_key(silence.key);
+  if (silence.time_ns) made.set_time(*silence.time_ns);
+  record = made.record();
+  record.line = line = input.text_of(record);
+  if (other_format_) {
+    schema_.select(record, {}, selection, what);
+    selection.time_ns = silence.time_ns;
+    take_time_out(record, selection);
+  }
+  silence_encoder_.encode(silence, record, *names_.back(), output(), !other_format_, text);
+  return text;
 }
 
 void Engine::tick(Sink& sink) {

@@ -97,6 +97,7 @@ class Engine {
   void hand_out(PendingRecord& record, Partition* partition, Sink& sink);
   void notice_silence(const PendingRecord& record, Partition* partition, Sink& sink);
   SilenceWatch::Report report_to(Sink& sink);
+  std::string text_of(const Silence& silence);
   void complain_of(const PendingRecord& record);
   void on_all(size_t arrivals, const std::function<void(size_t share)>& task);
   const Format& output() const { return other_format_ ? *other_format_ : *cutter_.format(); }
@@ -125,6 +126,7 @@ class Engine {
   Tally tally_;
   std::map<std::pair<std::string, int32_t>, std::unique_ptr<Partition>> partitions_;
   SilenceWatch silence_;
+  Encoder silence_encoder_;
   SilenceWatch::Clock::time_point now_;  // when the messages being processed arrived
   Partition* whole_ = nullptr;           // the only one, for a source without partitions
   std::unique_ptr<StateFile> overflow_;  // for sensors that do not fit into memory, if there is no state

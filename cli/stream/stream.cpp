@@ -161,6 +161,7 @@ void check(StreamOptions& options) {
     }
   }
   check_outputs(options.outputs, options.engine);
+  options.engine.writes_silences = !options.outputs.only.empty();
   check_links(options.links, options.engine);
   if (!options.metrics.empty()) check_monitor(options.metrics);
 }

@@ -48,13 +48,15 @@ class StreamOutputs::Finder final : public sensor::Sink {
  public:
   bool wants_text() const override { return false; }
   void write(const sensor::Result& result) override { has_found = has_found || result.cause != nullptr; }
+  void note(const sensor::Silence& silence) override { has_found = has_found || !silence.has_ended; }
 
   bool has_found = false;
 };
 
 void add_output_options(CLI::App& command, OutputOptions& options) {
   const auto group = [&](CLI::Option* option) { return option->group("Acting on results"); };
-  group(command.add_option("--only", options.only, "Write only anomalies, or only the records of episodes"))
+  group(
+      command.add_option("--only", options.only, "Write only anomalies and silences, or only the records of episodes"))
       ->check(CLI::IsMember({"anomaly", "episodes"}));
   group(
       command.add_option("--exec", options.commands,
@@ -77,7 +79,7 @@ void add_output_options(CLI::App& command, OutputOptions& options) {
             "--since", options.since,
             "Learn from older records without writing them: a time, as 2026-01-31 or 2026-01-31T12:00:00Z"))
       ->type_name("TIME");
-  group(command.add_option("--fail-on", options.fail_on, "Exit with code 5 if an anomaly was found"))
+  group(command.add_option("--fail-on", options.fail_on, "Exit with code 5 if an anomaly or a silence was found"))
       ->check(CLI::IsMember({"anomaly"}));
   group(command.add_flag("--summary", options.summary,
                          "At the end, print counts to standard error, and for each sensor records, gaps, and time and "

@@ -39,7 +39,7 @@ class StreamOutputs {
   sensor::Sink& sink() { return *since_; }
   const sensor::SensorTallies* tallies() const { return tallies_.get(); }  // null: not needed
   size_t metrics_sensors() const { return metrics_sensors_; }              // sensors with separate metrics
-  bool has_found() const;                                                  // whether an anomaly was passed on
+  bool has_found() const;                                                  // an anomaly or a silence was passed on
   void print_sensors() const;                                              // to standard error
 
  private:

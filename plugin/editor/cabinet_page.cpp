@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "plugin/editor/midi_target.h"
 #include "plugin/editor/theme.h"
 
 namespace coil::plugin {
@@ -28,12 +29,17 @@ juce::Colour CabinetPage::MicrophonePanel::theme_colour() { return theme::kSteel
 CabinetPage::MicrophonePanel::MicrophonePanel(Processor& processor, int microphone)
     : processor_(processor),
       microphone_(microphone),
+      previous_(Icon::previous, "Previous cabinet for microphone " + juce::String(microphone + 1),
+                "Previous cabinet of the library"),
+      next_(Icon::next, "Next cabinet for microphone " + juce::String(microphone + 1), "Next cabinet of the library"),
       clear_(Icon::close, "Remove the response of microphone " + juce::String(microphone + 1),
              "Removes this impulse response from the cabinet") {
   const juce::String which = "microphone " + juce::String(microphone + 1);
   setTitle("Microphone " + juce::String(microphone + 1));
   setFocusContainerType(FocusContainerType::focusContainer);
-  file_.onClick = [this] { on_choose(); };
+  previous_.onClick = [this] { load_neighbour(-1); };
+  next_.onClick = [this] { load_neighbour(1); };
+  file_.onClick = [this] { on_choose(file_); };
   clear_.onClick = [this] { processor_.clear_response(microphone_); };
   const auto prepare = [&](Dial& dial, const juce::String& name, double min, double max, double step, double origin,
                            juce::String (*text)(double), const juce::String& tooltip) {
@@ -62,9 +68,20 @@ CabinetPage::MicrophonePanel::MicrophonePanel(Processor& processor, int micropho
   for (juce::Button* button : {static_cast<juce::Button*>(&file_), static_cast<juce::Button*>(&invert_)})
     button->setMouseClickGrabsKeyboardFocus(false);
   for (juce::Component* child :
-       std::initializer_list<juce::Component*>{&file_, &clear_, &level_, &pan_, &delay_, &invert_})
+       std::initializer_list<juce::Component*>{&previous_, &file_, &next_, &clear_, &level_, &pan_, &delay_, &invert_})
     addAndMakeVisible(child);
   update();
+}
+
+void CabinetPage::MicrophonePanel::load_neighbour(int step) {
+  const auto cabinets = processor_.library().cabinets();
+  if (cabinets.empty()) return;
+  const auto now = processor_.microphone(microphone_);
+  const auto at = std::find_if(cabinets.begin(), cabinets.end(),
+                               [&](const auto& entry) { return entry.file == now.file || entry.name == now.name; });
+  const auto count = static_cast<int>(cabinets.size());
+  const int from = at != cabinets.end() ? static_cast<int>(at - cabinets.begin()) : step > 0 ? -1 : count;
+  on_load(cabinets[static_cast<size_t>((from + step + count) % count)].file);
 }
 
 MicrophoneSettings CabinetPage::MicrophonePanel::settings() const {
@@ -82,14 +99,14 @@ void CabinetPage::MicrophonePanel::update() {
   using Kind = MicrophoneStatus::Kind;
   const auto status = processor_.microphone(microphone_);
   const bool there = status.kind != Kind::empty;
-  const juce::String name = status.kind == Kind::empty     ? "Load an impulse response"
+  const juce::String name = status.kind == Kind::empty     ? "Choose a cabinet"
                             : status.kind == Kind::loading ? status.name + juce::String::fromUTF8(" \xe2\x80\xa6")
                             : status.kind == Kind::missing ? status.name + " (missing)"
                                                            : status.name;
   file_.setButtonText(name);
   file_.setTitle("Microphone " + juce::String(microphone_ + 1) + ": " + name);
   file_.setTooltip((status.file != juce::File() ? status.file.getFullPathName() + "\n" : juce::String()) +
-                   "Opens a WAV, AIFF or FLAC file; it can be dropped here as well");
+                   "Offers the cabinets of the library and files (WAV, AIFF, FLAC), which can be dropped here as well");
   clear_.setVisible(there);
   for (Dial* dial : {&level_, &pan_, &delay_}) dial->setEnabled(there);
   invert_.setEnabled(there);
@@ -123,7 +140,9 @@ void CabinetPage::MicrophonePanel::resized() {
   auto area = getLocalBounds().reduced(theme::kGap);
   auto head = area.removeFromTop(theme::kRow);
   if (clear_.isVisible()) clear_.setBounds(head.removeFromRight(theme::kRow));
-  file_.setBounds(head.withTrimmedRight(clear_.isVisible() ? theme::kGap / 2 : 0));
+  previous_.setBounds(head.removeFromLeft(theme::kRow));
+  next_.setBounds(head.removeFromRight(theme::kRow));
+  file_.setBounds(head.reduced(theme::kGap / 4, 0));
   area.removeFromTop(theme::kGap / 2 + kText);
   area.removeFromBottom(kText);
   invert_.setBounds(area.removeFromRight(kInvertWidth).withSizeKeepingCentre(kInvertWidth, theme::kRow));
@@ -149,10 +168,13 @@ CabinetPage::CabinetPage(Processor& processor)
   cabinet_on_.setClickingTogglesState(true);
   equaliser_on_.setClickingTogglesState(true);
   cabinet_on_.set_colour_when_on(theme::kSteel);
+  set_midi_target(cabinet_on_, *processor.parameters().cabinet_on);
+  set_midi_target(equaliser_on_, *processor.parameters().equaliser_on);
   for (int i = 0; i < kMicrophones; ++i) {
     auto& panel = microphones_[static_cast<size_t>(i)];
     panel = std::make_unique<MicrophonePanel>(processor, i);
-    panel->on_choose = [this, i] { on_choose(i); };
+    panel->on_choose = [this, i](juce::Component& from) { on_choose(i, from); };
+    panel->on_load = [this, i](const juce::File& file) { on_load(i, file); };
   }
   for (juce::Component* child : std::initializer_list<juce::Component*>{
            &title_, &close_, &cabinet_on_, &cabinet_name_, &equaliser_on_, &equaliser_name_, microphones_[0].get(),

@@ -23,7 +23,8 @@ class CabinetPage final : public juce::Component {
   int microphone_at(juce::Point<int> place) const;
 
   std::function<void()> on_close;
-  std::function<void(int microphone)> on_choose;  // chooses a file for the microphone
+  std::function<void(int microphone, juce::Component& from)> on_choose;  // offers cabinets and files
+  std::function<void(int microphone, const juce::File& file)> on_load;
 
  private:
   class MicrophonePanel final : public juce::Component {
@@ -31,18 +32,21 @@ class CabinetPage final : public juce::Component {
     MicrophonePanel(Processor& processor, int microphone);
 
     void update();
-    std::function<void()> on_choose;
+    std::function<void(juce::Component& from)> on_choose;
+    std::function<void(const juce::File& file)> on_load;
 
    private:
     void paint(juce::Graphics& g) override;
     void resized() override;
     void moved();
+    void load_neighbour(int step);  // of the library's cabinets; around the ends
     MicrophoneSettings settings() const;
 
     Processor& processor_;
     const int microphone_;
+    IconButton previous_;
     juce::TextButton file_;
-    IconButton clear_;
+    IconButton next_, clear_;
     Dial level_{theme_colour()}, pan_{theme_colour()}, delay_{theme_colour()};
     juce::TextButton invert_{"Invert"};
     bool is_step_ = true;

@@ -21,7 +21,8 @@ struct EngineOptions : AddedFields {
   int reorder_records = 0;                            // held back per sensor, to be sorted by time
   double future_s = 0;                                // a record further ahead than this is not believed; 0: no limit
   std::shared_ptr<const AllSensorSettings> settings;  // of single sensors; null: there are none
-  double silence_times = 0;  // a sensor is silent after this many of its usual intervals; 0: never
+  double silence_times = 0;      // a sensor is silent after this many of its usual intervals; 0: never
+  bool writes_silences = false;  // silences have a text of their own; else there is one text for each record
   size_t threads = 1;
   size_t max_series = 0;        // in memory; 0: no limit
   std::filesystem::path state;  // empty: no state is kept

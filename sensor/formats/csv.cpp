@@ -65,6 +65,24 @@ class Csv final : public Format {
     return line;
   }
 
+  std::string text_of(const Record& record) const override {
+    std::string line;
+    for (const std::string& column : head_.columns) {
+      if (&column != &head_.columns.front()) line += head_.separator;
+      const Field* field = record.find(column);
+      if (!field || field->kind == Field::Kind::null) continue;
+      if (field->kind != Field::Kind::number || !field->text.empty()) {
+        append_cell(line, field->text);
+        continue;
+      }
+      std::string number;
+      append_exactly(number, field->number);
+      if (const size_t point = number.find('.'); head_.decimal_comma && point != std::string::npos) number[point] = ',';
+      append_cell(line, number);
+    }
+    return line;
+  }
+
   std::string parse(std::string_view line, Record& record) const override {
     record.clear();
     record.line = line;

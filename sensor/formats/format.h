@@ -62,6 +62,9 @@ class Format {
   // for byte. [any thread]
   virtual void write(const Record& record, std::span<const Added> added, bool as_it_came, std::string& to) const = 0;
 
+  // A text of this format with the record's fields, which this format reads again as they are. [any thread]
+  virtual std::string text_of(const Record& record) const = 0;
+
   // For formats whose header fixes the columns: whether it has this added field, and which fields of a record of
   // another format have no column. [any thread]
   virtual bool has_fixed_columns() const { return false; }

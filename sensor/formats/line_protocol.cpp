@@ -180,9 +180,12 @@ class LineProtocol final : public Format {
     if (as_it_came) {
       to += record.line.substr(0, time_begin);
     } else {
-      write_record(record, to);
+      write_record(record, is_tag, to);
     }
-    bool first = !as_it_came && to.ends_with(' ');
+    const bool has_fields =
+        std::any_of(record.fields.begin(), record.fields.end(), [](const Field& field) { return !field.is_tag; });
+    if (as_it_came && !has_fields) to += ' ';
+    bool first = to.ends_with(' ');
     for (const Added& item : added) {
       if (item.kind == Field::Kind::null) continue;
       if (!first) to += ',';
@@ -197,6 +200,13 @@ class LineProtocol final : public Format {
     if (record.time_ns) (to += ' ') += std::to_string(*record.time_ns);
   }
 
+  std::string text_of(const Record& record) const override {
+    std::string text;
+    write_record(record, was_tag, text);
+    if (record.time_ns) (text += ' ') += std::to_string(*record.time_ns);
+    return text;
+  }
+
  private:
   // Where the fields end.
   static size_t time_place(const Record& record) {
@@ -208,13 +218,16 @@ class LineProtocol final : public Format {
     return end;
   }
 
+  // A text of another format is a tag if it names the series.
   static bool is_tag(const Field& field) {
     return field.kind == Field::Kind::text && !field.is_inner && !field.text.empty() &&
            field.text.find_first_of("\n\r\\") == std::string_view::npos;
   }
 
-  // A text is a tag if it names the series. Numbers, booleans, and texts that a tag cannot hold are fields.
-  static void write_record(const Record& record, std::string& to) {
+  static bool was_tag(const Field& field) { return field.is_tag; }
+
+  // Numbers, booleans, and texts that a tag cannot hold are fields.
+  static void write_record(const Record& record, bool (*is_tag)(const Field&), std::string& to) {
     append_escaped(to, record.measurement.empty() ? "record" : record.measurement, ", ");
     for (const Field& field : record.fields) {
       if (!is_tag(field)) continue;
@@ -227,7 +240,8 @@ class LineProtocol final : public Format {
     bool first = true;
     for (const Field& field : record.fields) {
       const bool is_object = field.kind == Field::Kind::json && field.text.starts_with('{');  // its members follow
-      if (is_tag(field) || field.kind == Field::Kind::null || is_object || field.text.empty()) continue;
+      if (is_tag(field) || field.kind == Field::Kind::null || is_object) continue;
+      if (field.text.empty() && field.kind != Field::Kind::number) continue;
       if (!first) to += ',';
       first = false;
       append_escaped(to, field.name, ",= ");

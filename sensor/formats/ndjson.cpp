@@ -361,6 +361,12 @@ class Ndjson final : public Format {
     to += '}';
   }
 
+  std::string text_of(const Record& record) const override {
+    std::string text;
+    write(record, {}, false, text);
+    return text;
+  }
+
  private:
   // The position of its closing quote, or the end of the text.
   static size_t end_of_string(std::string_view text, size_t at) {

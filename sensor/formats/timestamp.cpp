@@ -224,7 +224,9 @@ std::optional<int> time_name_rank(std::string_view name) {
   return static_cast<int>(found - std::begin(kNames));
 }
 
-std::string format_timestamp(int64_t time_ns) {
+namespace {
+
+std::string date_and_time(int64_t time_ns, char between) {
   int64_t second = time_ns / kSecond, ns = time_ns % kSecond;
   if (ns < 0) ns += kSecond, --second;
   const std::chrono::sys_seconds point{std::chrono::seconds(second)};
@@ -232,8 +234,8 @@ std::string format_timestamp(int64_t time_ns) {
   const std::chrono::year_month_day date(day);
   const std::chrono::hh_mm_ss clock(point - day);
   char text[64];
-  std::snprintf(text, sizeof text, "%04d-%02u-%02uT%02d:%02d:%02d", int(date.year()), unsigned(date.month()),
-                unsigned(date.day()), int(clock.hours().count()), int(clock.minutes().count()),
+  std::snprintf(text, sizeof text, "%04d-%02u-%02u%c%02d:%02d:%02d", int(date.year()), unsigned(date.month()),
+                unsigned(date.day()), between, int(clock.hours().count()), int(clock.minutes().count()),
                 int(clock.seconds().count()));
   std::string result = text;
   if (ns != 0) {
@@ -241,7 +243,44 @@ std::string format_timestamp(int64_t time_ns) {
     result += text;
     result.erase(result.find_last_not_of('0') + 1);
   }
-  return result + "Z";
+  return result;
+}
+
+// With as many decimals as needed.
+std::string since_1970(int64_t time_ns, int64_t unit) {
+  std::string text = std::to_string(time_ns / unit);
+  if (time_ns % unit == 0) return text;
+  if (time_ns < 0 && time_ns > -unit) text.insert(0, "-");
+  std::string decimals = std::to_string(unit + std::abs(time_ns % unit));
+  decimals[0] = '.';
+  return text + decimals.substr(0, decimals.find_last_not_of('0') + 1);
+}
+
+}  // namespace
+
+std::string format_timestamp(int64_t time_ns) { return date_and_time(time_ns, 'T') + "Z"; }
+
+std::string format_date_and_time(int64_t time_ns) { return date_and_time(time_ns, ' '); }
+
+std::string format_timestamp(int64_t time_ns, const std::string& format) {
+  if (const int64_t unit = named_unit_ns(format)) return since_1970(time_ns, unit);
+  const auto seconds = static_cast<std::time_t>((time_ns - (time_ns < 0 ? kSecond - 1 : 0)) / kSecond);
+  std::string plain = format;
+  if (const size_t fraction = plain.find("%f"); fraction != std::string::npos) {
+    char digits[16];
+    std::snprintf(digits, sizeof digits, "%09lld", static_cast<long long>(time_ns - seconds * kSecond));
+    plain.replace(fraction, 2, digits, time_ns % 1000 == 0 ? 6 : 9);
+  }
+  std::tm parts = {};
+  ::gmtime_r(&seconds, &parts);
+  char text[256];
+  return {text, std::strftime(text, sizeof text, plain.c_str(), &parts)};
+}
+
+std::string format_timestamp_as(int64_t time_ns, std::string_view model, const std::string& format) {
+  if (!format.empty()) return format_timestamp(time_ns, format);
+  if (may_be_calendar(model)) return format_timestamp(time_ns);
+  return since_1970(time_ns, unit_ns(std::fabs(parse_number(model).value_or(0))));
 }
 
 }  // namespace coil::sensor

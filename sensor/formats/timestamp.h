@@ -32,6 +32,14 @@ std::optional<int> time_name_rank(std::string_view name);
 // "2026-11-22T17:30:00.25Z", with as many decimals as needed. [any thread]
 std::string format_timestamp(int64_t time_ns);
 
+// "2026-11-22 17:30:00.25", in UTC. [any thread]
+std::string format_date_and_time(int64_t time_ns);
+// The inverse of parse_timestamp with this format. [any thread]
+std::string format_timestamp(int64_t time_ns, const std::string& format);
+// In the form of another time that parse_timestamp reads: a number in the same unit, or RFC 3339; with a format, that.
+// [any thread]
+std::string format_timestamp_as(int64_t time_ns, std::string_view model, const std::string& format);
+
 // Safe for any two times; their integer difference may overflow. [any thread]
 inline double seconds_between(int64_t from_ns, int64_t to_ns) {
   const bool forward = to_ns >= from_ns;

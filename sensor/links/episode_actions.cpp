@@ -53,7 +53,7 @@ std::string event_of(const Silence& silence) {
   Json event = {{"sensor", readable_key(silence.key)}, {"episode", silence.has_ended ? "end" : "begin"}};
   if (silence.settings && !silence.settings->name.empty()) event["name"] = silence.settings->name;
   if (silence.time_ns) event["time"] = format_timestamp(*silence.time_ns);
-  event["status"] = silence.has_ended ? "back" : "silent";
+  event["status"] = silence.status();
   event["cause"] = cause_of(silence);
   event["values"] = Json::object();
   return dump(event);

@@ -16,7 +16,7 @@ struct ResultFilter {
   std::optional<int64_t> since_ns;  // older results are dropped
 };
 
-// As thread-safe as the next sink.
+// Of a silence, the begin counts as an anomaly. As thread-safe as the next sink.
 class FilteredSink final : public Sink {
  public:
   // `next` must outlive this object.
@@ -31,7 +31,10 @@ class FilteredSink final : public Sink {
   }
   void note(const Silence& silence) override {
     const bool is_old = filter_.since_ns && (silence.time_ns ? *silence.time_ns < *filter_.since_ns : is_old_);
-    if (!is_old && filter_.only != ResultFilter::Only::kNone) next_.note(silence);
+    if (is_old || filter_.only == ResultFilter::Only::kNone) return;
+    Silence written = silence;
+    if (filter_.only == ResultFilter::Only::kAnomalies && silence.has_ended) written.text = {};
+    next_.note(written);
   }
   void flush() override { next_.flush(); }
 

@@ -368,16 +368,24 @@ void KafkaLink::write(const Result& result) {
     ++deduplicated_;
     return;
   }
-  const std::string source = source_text(message), sensor = readable_key(result.key());
+  produce(message.partition, readable_key(result.key()), result.text, source_text(message));
+}
+
+// It answers no record, so it has no source and may come again after a restart.
+void KafkaLink::note(const Silence& silence) {
+  if (!silence.text.empty()) produce(silence.partition, readable_key(silence.key), silence.text, {});
+}
+
+void KafkaLink::produce(int32_t partition, std::string_view key, std::string_view text, std::string_view source) {
   for (;;) {
     const rd_kafka_resp_err_t error = rd_kafka_producev(
-        producer_->client, RD_KAFKA_V_TOPIC(options_.out_topic.c_str()), RD_KAFKA_V_PARTITION(message.partition),
-        RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_KEY(sensor.data(), sensor.size()),
-        RD_KAFKA_V_VALUE(const_cast<char*>(result.text.data()), result.text.size()),
+        producer_->client, RD_KAFKA_V_TOPIC(options_.out_topic.c_str()), RD_KAFKA_V_PARTITION(partition),
+        RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_KEY(key.data(), key.size()),
+        RD_KAFKA_V_VALUE(const_cast<char*>(text.data()), text.size()),
         RD_KAFKA_V_HEADER(kSourceHeader, source.data(), static_cast<ssize_t>(source.size())), RD_KAFKA_V_END);
     if (error == RD_KAFKA_RESP_ERR_NO_ERROR) return;
     if (error != RD_KAFKA_RESP_ERR__QUEUE_FULL || options_.stopped()) {
-      throw Error("kafka: a result cannot be written to " + place(options_.out_topic, message.partition) + ": " +
+      throw Error("kafka: a result cannot be written to " + place(options_.out_topic, partition) + ": " +
                   rd_kafka_err2str(error));
     }
     rd_kafka_poll(producer_->client, 50);

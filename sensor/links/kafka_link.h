@@ -54,6 +54,7 @@ class KafkaLink final : public Source, public Sink {
   void set_partition_hooks(PartitionHooks hooks) override { hooks_ = std::move(hooks); }
   bool read(std::vector<Message>& messages, std::chrono::milliseconds wait) override;
   void write(const Result& result) override;
+  void note(const Silence& silence) override;
   void flush() override;  // throws Error if results could not be delivered; no checkpoint may cover them then
   void saved(const std::string& topic, int32_t partition, int64_t offset) override;
 
@@ -77,6 +78,7 @@ class KafkaLink final : public Source, public Sink {
   int64_t results_end_at(int64_t offset, int32_t index) const;
   void find_answered(int32_t index, int64_t begin, Partition& partition);
   void delivered(const rd_kafka_message_s& result);
+  void produce(int32_t partition, std::string_view key, std::string_view text, std::string_view source);
   void take(const rd_kafka_message_s& message, std::vector<Message>& messages);
   int partitions_of(const std::string& topic);
   void update_lag();

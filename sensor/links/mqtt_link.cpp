@@ -257,16 +257,24 @@ void MqttLink::write(const Result& result) {
   const std::string sensor = readable_key(result.key());
   const std::string topic = options_.out_topic + "/" + topic_rest(sensor);
   if (options_.home_assistant) announce(result, sensor, topic);
-  {
-    std::unique_lock lock(mutex_);
-    while (results_under_way_ >= kMaxResultsUnderWay && !options_.stopped()) {
-      changed_.wait_for(lock, kLook);
-      lock.unlock();
-      throw_if_failed();
-      lock.lock();
-    }
-  }
+  wait_for_room();
   send(topic, std::string(result.text), false);
+}
+
+void MqttLink::note(const Silence& silence) {
+  if (silence.text.empty()) return;
+  wait_for_room();
+  send(options_.out_topic + "/" + topic_rest(readable_key(silence.key)), std::string(silence.text), false);
+}
+
+void MqttLink::wait_for_room() {
+  std::unique_lock lock(mutex_);
+  while (results_under_way_ >= kMaxResultsUnderWay && !options_.stopped()) {
+    changed_.wait_for(lock, kLook);
+    lock.unlock();
+    throw_if_failed();
+    lock.lock();
+  }
 }
 
 void MqttLink::flush() {

@@ -49,6 +49,7 @@ class MqttLink final : public Source, public Sink {
   bool read(std::vector<Message>& messages, std::chrono::milliseconds wait) override;
   void answered() override;
   void write(const Result& result) override;
+  void note(const Silence& silence) override;
   void flush() override;
 
   struct Counts {
@@ -76,6 +77,7 @@ class MqttLink final : public Source, public Sink {
   bool may_acknowledge() const;
   void announce(const Result& result, const std::string& sensor, const std::string& state_topic);
   void send(const std::string& topic, const std::string& text, bool retain);
+  void wait_for_room();
   void throw_if_failed() const;
 
   const MqttOptions options_;  // includes the default status topic, if there are results

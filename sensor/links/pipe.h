@@ -34,6 +34,9 @@ class PipeSink final : public Sink {
 
   void write_header(const std::string& line) override { add(line); }
   void write(const Result& result) override { add(result.text); }
+  void note(const Silence& silence) override {
+    if (!silence.text.empty()) add(silence.text);
+  }
   void flush() override;
 
  private:

@@ -133,4 +133,15 @@ void Encoder::encode(const Result& result, const Format& output, bool as_it_came
   output.write(*result.record, added_, as_it_came, text);
 }
 
+void Encoder::encode(const Silence& silence, const Record& record, const AddedNames& names, const Format& output,
+                     bool as_it_came, std::string& text) {
+  text.clear();
+  const std::string cause = cause_of(silence);
+  const Added added[] = {number_or_null(names.of(score_name_), false, 0),
+                         {names.of(status_name_), Field::Kind::text, 0, silence.status()},
+                         {names.of(episode_name_), Field::Kind::text, 0, silence.has_ended ? "end" : "begin"},
+                         {names.of(cause_name_), Field::Kind::text, 0, cause}};
+  output.write(record, added, as_it_came, text);
+}
+
 }  // namespace coil::sensor

@@ -10,6 +10,7 @@
 
 #include "sensor/formats/format.h"
 #include "sensor/results/result.h"
+#include "sensor/results/silence.h"
 
 namespace coil::sensor {
 
@@ -37,6 +38,9 @@ class Encoder {
 
   // Replaces the text. `as_it_came`: `output` is the format that read the record.
   void encode(const Result& result, const Format& output, bool as_it_came, std::string& text);
+  // The same for a silence. `record`: key and time of the event; its line is its text in the input's format.
+  void encode(const Silence& silence, const Record& record, const AddedNames& names, const Format& output,
+              bool as_it_came, std::string& text);
 
  private:
   struct Names;

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "sensor/formats/sensor_settings.h"
 
@@ -15,6 +16,10 @@ struct Silence {
   bool has_ended = false;                    // the sensor sends again
   double silent_s = 0, usual_s = 0;          // length of the silence, and the usual interval
   std::optional<int64_t> time_ns;            // of the event, by the records' times; none: they have no times
+  int32_t partition = -1;                    // of the sensor's records; -1: the source has none
+  std::string_view text{};                   // in the output's format; empty: it is not to be written
+
+  const char* status() const { return has_ended ? "back" : "silent"; }
 };
 
 // "silence: nothing came for 35 min, usually every 1 min". [any thread]

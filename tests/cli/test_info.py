@@ -47,6 +47,17 @@ class Info(CoilTest):
         ):
             self.assertIn(words, text)
 
+    def test_an_installed_cabinet(self):
+        info = json.loads(self.coil("info", "british_4x12_edge", "--json"))
+        self.assertEqual((info["kind"], info["sample_rate_hz"], info["channels"]), ("cabinet", 48000, 1))
+        self.assertAlmostEqual(info["duration_ms"], 80, delta=0.1)
+        self.assertTrue(info["file"].endswith("cabinets/british_4x12_edge.wav"))
+        text = self.coil("info", "british_4x12_edge").decode()
+        for words in ("not a model", "48000 Hz", "80 ms", '{"file": "british_4x12_edge"}'):
+            self.assertIn(words, text)
+        write_filter_model(self.path("british_4x12_edge"))  # a file here comes first
+        self.assertIn("d_model 4", self.coil("info", "british_4x12_edge").decode())
+
     def test_what_has_no_effect_is_warned_of_once(self):
         write_filter_model(self.path("knobs.safetensors"), controls=True, fields={"norm_g": True})
         self.coil("info", "knobs.safetensors")

@@ -3,6 +3,7 @@
 import json
 import random
 import subprocess
+import time
 import unittest
 
 from brokers import (
@@ -158,6 +159,110 @@ class Silence(SilenceTest):
         self.assertEqual(silent, [(45, None), (75, None)])
         self.assertEqual([round((t - START) / 60) for t, e in zip(c["t"], c["e"]) if e], [65, 99])
         self.coil("stream", "-m", self.model, "--key", "sensor", "in.ndjson", "--plot", "out.png")
+
+    def select(self, text, *arguments, code=0):
+        """The output, as lines."""
+        self.path("in").write_text(text)
+        command = [COIL, "stream", "-m", self.model, *arguments, "in"]
+        done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True)
+        self.stderr = done.stderr
+        self.assertEqual(done.returncode, code, done.stderr)
+        return done.stdout.splitlines()
+
+    def test_silences_among_selected_results(self):
+        text = merged(
+            lines("stops", range(0, 50)),
+            lines("returns", [*range(0, 40), *range(75, 100)]),
+            lines("calm", range(0, 100)),
+        )
+        key = ("--key", "sensor")
+        rows = {
+            only: [json.loads(line) for line in self.select(text, *key, "--only", only)]
+            for only in ("anomaly", "episodes")
+        }
+        begin = "silence: nothing came for 6 min, usually every 1 min"
+        known = {"score": None, "status": "silent", "episode": "begin", "cause": begin}
+        silent = [
+            {"sensor": "returns", "time": START + 60 * 45, **known},
+            {"sensor": "stops", "time": START + 60 * 55, **known},
+        ]
+        self.assertEqual(rows["anomaly"], silent)
+        back = {"sensor": "returns", "time": START + 60 * 75, "score": None, "status": "back", "episode": "end"}
+        back["cause"] = "silence: nothing came for 36 min, usually every 1 min"
+        self.assertEqual(rows["episodes"], silent + [back])
+        self.assertEqual(len(self.select(text, *key)), 215)  # one result for each record
+        self.select(text, *key, "--fail-on", "anomaly", "--summary", code=5)
+        self.assertRegex(self.stderr, r"  episodes +2\n  silences +2\n")
+        after = str(START + 60 * 60)
+        self.select(text, *key, "--fail-on", "anomaly", "--since", after)
+        self.assertEqual(len(self.select(text, *key, "--only", "episodes", "--since", after)), 1)
+        for only in ("anomaly", "episodes"):
+            self.assertEqual(self.select(text, *key, "--only", only, "--silence", "0", "--fail-on", "anomaly"), [])
+        calm = merged(lines("a", range(100)), lines("b", range(100)))
+        self.assertEqual(self.select(calm, *key, "--only", "episodes", "--fail-on", "anomaly"), [])
+
+    def test_a_limit_a_jump_and_a_silence_count_alike(self):
+        text = merged(
+            lines("limit", range(200)), lines("jump", range(200), first=2), lines("stops", range(100))
+        ).replace('"v": ', '"extra": 1, "v": ')
+        config = '[[sensor]]\nmatch = "limit"\nvalues.v = { high = 100 }\n'
+        self.path("sensors.toml").write_text(config)
+        changed = []
+        for line in text.splitlines():
+            record = json.loads(line)
+            if record["sensor"] != "stops" and record["time"] == START + 60 * 150:
+                record["v"] = 500.0 if record["sensor"] == "jump" else 101.0
+            changed.append(json.dumps(record) + "\n")
+        for name, only in (("limit", 1), ("jump", 1), ("stops", 1)):
+            alone = "".join(line for line in changed if json.loads(line)["sensor"] in (name, "calm"))
+            alone = merged(
+                [(json.loads(line)["time"], line.rstrip()) for line in alone.splitlines()], lines("calm", range(200))
+            )
+            arguments = ("--key", "sensor", "--config", "sensors.toml", "--fail-on", "anomaly", "--summary")
+            found = [json.loads(line) for line in self.select(alone, *arguments, "--only", "anomaly", code=5)]
+            self.assertEqual([row["sensor"] for row in found], [name] * only)
+            self.assertEqual(found[0]["episode"], "begin")
+            self.assertIn(found[0]["cause"], self.stderr)
+            self.assertRegex(self.stderr, rf"  {name}: \d+ records .* 1 episode\n")
+            self.assertRegex(self.stderr, r"  episodes +1\n")
+            episodes = [json.loads(line) for line in self.select(alone, *arguments, "--only", "episodes", code=5)]
+            self.assertEqual({row["sensor"] for row in episodes}, {name})
+
+    def test_silences_in_every_format(self):
+        def utc(seconds, form):
+            return time.strftime(form, time.gmtime(seconds))
+
+        def rows(form):
+            stops = [(START + 60 * t, "stops") for t in range(50)]
+            return "".join(form(*row) for row in sorted(stops + [(START + 60 * t, "calm") for t in range(60)]))
+
+        at = START + 60 * 55
+        cause = "silence: nothing came for 6 min, usually every 1 min"
+        line = rows(lambda t, s: f"pump,sensor={s},site=a\\ b v=1,n=\"x\" {t}000000000\n")
+        fields = f'status="silent",episode="begin",cause="{cause}"'
+        csv = "when;sensor;v\n" + rows(lambda t, s: f"{utc(t, '%d/%m/%Y %H:%M:%S')};{s};1,5\n")
+        two = "date,clock,sensor,v\n" + rows(lambda t, s: f"{utc(t, '%Y-%m-%d,%H:%M:%S')},{s},1.5\n")
+        rfc = rows(lambda t, s: json.dumps({"t": utc(t, "%Y-%m-%dT%H:%M:%SZ"), "sensor": s, "v": 1}) + "\n")
+        ms = rows(lambda t, s: json.dumps({"t": 1000 * t, "sensor": s, "v": 1}) + "\n")
+        form = "%d/%m/%Y %H:%M:%S"
+        for text, arguments, wanted in (
+            (line, [], f"pump,sensor=stops,site=a\\ b {fields} {at}000000000"),
+            (line, ["--key", "measurement,sensor"], f"pump,sensor=stops {fields} {at}000000000"),
+            (
+                line,
+                ["--output-format", "csv"],
+                f'pump,stops,a b,,,{utc(at, "%Y-%m-%dT%H:%M:%SZ")},,,,,silent,begin,"{cause}"',
+            ),
+            (csv, ["--time", "when", "--time-format", form], f"{utc(at, form)};stops;;;;;;silent;begin;{cause}"),
+            (two, ["--time", "date,clock"], f'{utc(at, "%Y-%m-%d,%H:%M:%S")},stops,,,,,,silent,begin,"{cause}"'),
+            (two, ["--time", "date,clock", "--output-format", "line"], f"record,sensor=stops {fields} {at}000000000"),
+            (rfc, ["--time", "t"], f'{{"t":"{utc(at, "%Y-%m-%dT%H:%M:%SZ")}","sensor":"stops","score":null,'),
+            (ms, ["--time", "t"], f'{{"t":{at}000,"sensor":"stops","score":null,"status":"silent"'),
+            (ms, ["--time", "t", "--prefix", "x_"], f'{{"t":{at}000,"sensor":"stops","x_score":null,'),
+        ):
+            key = [] if text == line else ["--key", "sensor"]
+            found = self.select(text, *key, "--only", "anomaly", *arguments)
+            self.assertTrue(found[-1].startswith(wanted), (found[-1], wanted))
 
     def test_a_pipe_and_a_file_that_is_followed(self):
         self.path("sensors.toml").write_text(QUICK)

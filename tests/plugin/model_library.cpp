@@ -1,6 +1,7 @@
 // The library: what it lists, finds and shares.
 #include "plugin/model_library.h"
 
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <filesystem>
 #include <thread>
@@ -17,14 +18,16 @@ namespace fs = std::filesystem;
 
 juce::File file_at(const fs::path& path) { return juce::File(path.string()); }
 
-// factory: Green Overdrive and a forecaster, which is not for sound; factory/bass: a broken file; user:
-// presets/mine.coil, two networks
+// factory: Green Overdrive, a forecaster and a model of tokens, which are not for sound; factory/bass: a broken file;
+// user: presets/mine.coil, two networks
 struct Shelf {
   Shelf() {
     fs::create_directories(dir / "factory" / "bass");
     fs::create_directories(dir / "user" / "presets");
     fs::copy_file(test::overdrive_path(), dir / "factory" / "green.safetensors");
     fs::copy_file(fs::path(COIL_PRESETS_DIR) / "watch_small.safetensors", dir / "factory" / "watch_small.safetensors");
+    fs::copy_file(fs::path(COIL_PRESETS_DIR) / "tasks" / "parity_mamba2.safetensors",
+                  dir / "factory" / "parity.safetensors");
     juce::File(file_at(dir / "factory" / "bass" / "broken.safetensors")).replaceWithText("no model");
     juce::File(file_at(dir / "user" / "presets" / "mine.coil")).replaceWithText("no preset");
     for (const char* name : {"net 10", "net 9"}) {  // no card, so no name
@@ -59,6 +62,99 @@ TEST_CASE("the library lists models by their card's name and presets by their fi
   CHECK(names(library.search("br bass")) == std::vector<std::string>{"bass/broken"});
   CHECK(library.search("").size() == 5);
   CHECK(library.search("nothing like it").empty());
+}
+
+TEST_CASE("cabinets are listed from the folder of each place, by name, and the first place wins") {
+  const Shelf shelf;
+  const auto put = [&](const char* path) {
+    fs::create_directories(fs::path(shelf.dir / path).parent_path());
+    REQUIRE(file_at(shelf.dir / path).replaceWithText("only its name counts"));
+  };
+  for (const char* path :
+       {"factory/cabinets/open_1x12.wav", "factory/cabinets/closed_4x12.flac", "factory/cabinets/README.md",
+        "later/cabinets/open_1x12.wav", "later/cabinets/later_2x12.wav", "user/cabinets/mine.aiff",
+        "user/cabinets/closed_4x12.wav", "factory/not_a_cabinet.wav"})
+    put(path);
+  plugin::LibraryFolders folders = shelf.folders();
+  folders.factory.push_back(file_at(shelf.dir / "later"));
+  const plugin::ModelLibrary library(folders);
+  std::vector<std::string> found;
+  for (const auto& entry : library.cabinets())
+    found.push_back(entry.file.getRelativePathFrom(file_at(shelf.dir.path())).toStdString() +
+                    (entry.factory ? "" : " (user)"));
+  CHECK(found == std::vector<std::string>{"factory/cabinets/closed_4x12.flac", "later/cabinets/later_2x12.wav",
+                                          "factory/cabinets/open_1x12.wav", "user/cabinets/mine.aiff (user)"});
+  CHECK(library.find_cabinet("mine") == file_at(shelf.dir / "user/cabinets/mine.aiff"));
+  CHECK_FALSE(library.find_cabinet("not_a_cabinet"));
+}
+
+TEST_CASE("the cabinets that come with Coil are found") {
+  const plugin::ModelLibrary library;
+  const auto cabinets = library.cabinets();
+  CHECK(std::count_if(cabinets.begin(), cabinets.end(), [](const auto& entry) { return entry.factory; }) == 12);
+  CHECK(library.find_cabinet("british_4x12_edge"));
+}
+
+const plugin::LibraryEntry& entry_named(const std::vector<plugin::LibraryEntry>& entries, const char* name) {
+  const auto found = std::find_if(entries.begin(), entries.end(), [&](const auto& each) { return each.name == name; });
+  REQUIRE(found != entries.end());
+  return *found;
+}
+
+TEST_CASE("cards and rigs say category and tags, and the search knows them") {
+  const Shelf shelf;
+  file_at(shelf.dir / "user" / "presets" / "night.coil")
+      .replaceWithText(R"({"rig": 1, "name": "other", "category": "lead", "tags": ["solo", "Solo", 3, "wide"],
+          "stages": [{"type": "model", "file": "green_overdrive", "controls": {"drive": 7}}],
+          "embedded": {"models": {"00": "AAAA"}}})");
+  auto network = test::model_file(R"({"model_type": "s4d", "d_model": 1, "d_state": 1, "mode": "real"})", 1);
+  network.card_json = R"({"name": "Hush", "task": "denoiser"})";
+  network.write(shelf.dir / "user" / "hush.safetensors");
+  plugin::ModelLibrary library(shelf.folders());
+  const auto entries = library.entries();
+  const auto& green = entry_named(entries, "Green Overdrive");
+  CHECK(green.category == "drive");
+  CHECK(green.tags.contains("op-amp"));
+  const auto& night = entry_named(entries, "night");
+  CHECK(night.category == "lead");
+  CHECK(night.tags == juce::StringArray("solo", "wide"));
+  CHECK(entry_named(entries, "Hush").category == "denoiser");
+  CHECK(entry_named(entries, "mine").category.isEmpty());
+  CHECK(names(library.search("op-AMP")) == std::vector<std::string>{"/Green Overdrive"});
+  CHECK(names(library.search("lead wide")) == std::vector<std::string>{"presets/night"});
+}
+
+TEST_CASE("favourites and the user's folders stay, and do not disturb the recent files") {
+  const Shelf shelf;
+  fs::create_directories(shelf.dir / "mine" / "loud");
+  fs::create_directories(shelf.dir / "mine" / "cabinets");
+  fs::copy_file(test::overdrive_path(), shelf.dir / "mine" / "loud" / "green.safetensors");
+  file_at(shelf.dir / "mine" / "cabinets" / "own.wav").replaceWithText("only its name counts");
+  const juce::File mine = file_at(shelf.dir / "mine");
+  juce::File first, second;
+  {
+    plugin::ModelLibrary library(shelf.folders());
+    first = library.entries()[0].file, second = library.entries()[2].file;
+    library.note_recent(first);
+    library.set_favourite(second, true);
+    library.set_favourite(first, true);
+    library.set_favourite(second, false);
+    library.add_folder(mine);
+    library.add_folder(mine);  // once is enough
+    CHECK_THROWS_WITH(library.add_folder(first), Catch::EndsWith(": is not a folder"));
+    CHECK_THROWS_WITH(library.add_folder(juce::File("/")), Catch::Contains("too large"));
+  }
+  plugin::ModelLibrary library(shelf.folders());
+  CHECK(library.recent() == std::vector<juce::File>{first});
+  CHECK(library.favourites() == std::vector<juce::File>{first});
+  CHECK(library.added_folders() == std::vector<juce::File>{mine});
+  CHECK(names(library.entries()).back() == "mine/loud/Green Overdrive");
+  CHECK_FALSE(library.entries().back().factory);
+  CHECK(library.find_cabinet("own"));
+  library.remove_folder(mine);
+  CHECK(names(library.entries()).back() == "presets/mine");
+  CHECK_FALSE(library.find_cabinet("own"));
+  CHECK(fs::exists(shelf.dir / "mine" / "loud" / "green.safetensors"));
 }
 
 TEST_CASE("new files are listed after a rescan") {

@@ -68,14 +68,14 @@ TEST_CASE(
 }
 
 // Some hosts store values by number instead of name.
-TEST_CASE("parameters keep their numbers, and those of cabinet and equaliser come after them") {
+TEST_CASE("parameters keep their numbers, and newer ones come after them") {
   plugin::Processor processor;
   const char* const before[] = {"input_gain", "output_gain", "mix",   "gate_threshold",
                                 "normalise",  "channels",    "bypass"};
   std::vector<juce::String> ids;
   for (const auto* parameter : processor.getParameters())
     ids.push_back(dynamic_cast<const juce::AudioProcessorParameterWithID&>(*parameter).paramID);
-  REQUIRE(ids.size() == 42);
+  REQUIRE(ids.size() == 43);
   for (size_t i = 0; i < std::size(before); ++i) CHECK(ids[i] == before[i]);
   for (size_t i = 0; i < 16; ++i) CHECK(ids[7 + i] == "control_" + juce::String(i + 1));
   CHECK(ids[23] == "cabinet");
@@ -83,6 +83,10 @@ TEST_CASE("parameters keep their numbers, and those of cabinet and equaliser com
   CHECK(ids[25] == "band_1_gain");
   CHECK(ids[37] == "low_cut");
   CHECK(ids[38] == "high_cut");
+  CHECK(ids[39] == "tuner");
+  CHECK(ids[40] == "calibrated");
+  CHECK(ids[41] == "input_dbu");
+  CHECK(ids[42] == "snapshot");
 }
 
 TEST_CASE("the equaliser's values survive the way to 0 to 1 and back, and its ends mean off") {
@@ -107,6 +111,18 @@ TEST_CASE("the equaliser's values survive the way to 0 to 1 and back, and its en
   CHECK(parameters.high_cut->getCurrentValueAsText() == "off");
   const juce::RangedAudioParameter& low_cut = *parameters.low_cut;
   CHECK(low_cut.convertFrom0to1(low_cut.getValueForText("1.5k")) == 1500);
+}
+
+TEST_CASE("a position stands for exactly the value that it was asked for") {
+  ssm::Control range = control(-40, 12, 0, "dB");
+  ControlParameter parameter(0);
+  parameter.set_meaning(range);
+  for (int i = 0; i <= 1000; ++i) {
+    parameter.setValue(float(i) / 1000);
+    const float value = parameter.value_in_units();
+    parameter.setValue(parameter.normalised(value));
+    CHECK(parameter.value_in_units() == value);
+  }
 }
 
 TEST_CASE("text to value and back is the value, as far as the text says") {

@@ -133,6 +133,23 @@ TEST_CASE("a rig that was written by hand opens in the plugin, with what it name
   CHECK(processor.status(0).load_error.contains("of 50 dB as 40 dB"));
 }
 
+TEST_CASE("a rig that names a cabinet of the library plays it, and a name that is none is said") {
+  const test::TempDir dir;
+  const bool known = GENERATE(true, false);
+  std::ofstream(dir / "lead.coil") << R"({"rig": 1, "stages": [{"type": "model", "file": "green_overdrive"},
+      {"type": "cabinet", "microphones": [{"file": ")"
+                                   << (known ? "british_4x12_edge" : "no_such_box") << R"("}]}]})";
+  Processor processor;
+  processor.prepareToPlay(kRate, kBlock);
+  load(processor, 0, juce::File((dir / "lead.coil").string()));
+  finish();
+  const plugin::MicrophoneStatus box = processor.microphone(0);
+  CHECK(box.kind == (known ? plugin::MicrophoneStatus::Kind::playing : plugin::MicrophoneStatus::Kind::missing));
+  CHECK(box.name == (known ? "british_4x12_edge" : "no_such_box"));
+  CHECK(box.message.contains("no_such_box") == !known);
+  if (known) CHECK(box.file == processor.library().find_cabinet("british_4x12_edge"));
+}
+
 TEST_CASE("rigs that the plugin has no place for say which stage does not fit") {
   const auto stages = [](const char* list) { return R"({"rig": 1, "stages": [)" + std::string(list) + "]}"; };
   const std::string model = R"({"type": "model", "file": "green_overdrive"})", equaliser = R"({"type": "equaliser"})";
@@ -151,6 +168,26 @@ TEST_CASE("rigs that the plugin has no place for say which stage does not fit") 
              Catch::Contains("cannot be placed there"));
   CHECK_THAT(error_of("{"), Catch::Contains("lead.coil is not valid JSON"));
   CHECK_THAT(error_of("no preset"), Catch::Contains("lead.coil is not one of Coil"));
+}
+
+TEST_CASE("a rig's snapshots are read and written, and what is wrong in them is said") {
+  const auto rig_with = [](const std::string& snapshots) {
+    return R"({"rig": 1, "stages": [{"type": "model", "file": "green_overdrive"}], "snapshots": )" + snapshots + "}";
+  };
+  const dsp::Rig rig = dsp::read_rig(rig_with(R"({"B": {"values": {"mix": 40}, "controls": {"drive": 7},
+      "microphones": [{"level_db": -3, "inverted": true}]}})"),
+                                     "lead.coil");
+  CHECK(rig.warnings.empty());
+  REQUIRE(rig.snapshots.size() == 1);
+  const dsp::RigSnapshot again = dsp::read_rig(dsp::write_rig(rig), "again").snapshots.at("B");
+  CHECK(again.values == std::map<std::string, float>{{"mix", 40}});
+  CHECK(again.controls == std::map<std::string, float>{{"drive", 7}});
+  CHECK(again.microphones.at(0).level_db == -3);
+  CHECK(again.microphones.at(0).inverted);
+  CHECK(dsp::read_rig(rig_with(R"({"E": {}, "A": {"value": {}}})"), "lead.coil").warnings.size() == 2);
+  CHECK_THAT(error_of(rig_with(R"({"A": {"values": {"mix": "all"}}})")),
+             Catch::Contains("lead.coil.snapshots.A.values.mix must be a number"));
+  CHECK_THAT(error_of(rig_with("3")), Catch::Contains("lead.coil.snapshots must be a JSON object"));
 }
 
 TEST_CASE("a preset of before, in bytes, still opens") {

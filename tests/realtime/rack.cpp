@@ -6,6 +6,7 @@
 #include <thread>
 #include <vector>
 
+#include "dsp/model_stage.h"
 #include "dsp/rack.h"
 #include "tests/realtime/chains.h"
 #include "tests/realtime/forbidden_calls.h"
@@ -57,13 +58,33 @@ class Host {
     for (auto& control : settings.controls[static_cast<size_t>(i % 2)]) control = static_cast<float>(i % 10);
     const auto& model = networks[static_cast<size_t>(i) % networks.size()].model;
     rack.load(i % 2, i % 11 == 0 ? nullptr : model);
-    settings.tail = i % 3 != 0;
+    settings.tail.on = i % 3 != 0;
     settings.equaliser.on = i % 2 == 0;
     settings.equaliser.bands[static_cast<size_t>(i % 4)].gain_db = static_cast<float>(i % 24) - 12;
     rack.load_tail([i] {
       return dsp::Chain(i % 3 == 0 ? std::vector<dsp::Stage>() : test::stages_without_latency(i % 2 ? 5000 : 10));
     });
+    rack.set_stages(stages(i, model));
+    settings.further[static_cast<size_t>(i % 4)].on = i % 3 != 0;
+    settings.further[static_cast<size_t>(i % 4)].mix = static_cast<float>(i % 3) / 2;
     if (i % 3 == 0) rack.collect();
+  }
+
+  // The i-th list: the usual three stages and up to five of all kinds, in another order each time.
+  static std::vector<dsp::RackStage> stages(int i, const std::shared_ptr<const ssm::Model>& model) {
+    std::vector<dsp::RackStage> list{{dsp::kModelsStage, {}, {}, 0}, {dsp::kTailStage, {}, {}, 0}};
+    for (int number = 0; number < 5; ++number) {
+      if ((i + number) % 3 == 0) continue;
+      const auto version = static_cast<uint64_t>(i / 4);
+      list.insert(list.begin() + (i + 2 * number) % static_cast<int>(list.size()),
+                  {number, "stage", [number, model] { return stage(number, model); }, version});
+    }
+    return list;
+  }
+
+  static std::unique_ptr<dsp::AudioProcessor> stage(int kind, const std::shared_ptr<const ssm::Model>& model) {
+    if (kind == 4) return std::make_unique<dsp::ModelStage>(model, std::span<const float>(), dsp::ModelStageSettings());
+    return std::move(test::stages_without_latency(3000)[static_cast<size_t>(kind)].processor);
   }
 
   dsp::Rack rack;
@@ -99,6 +120,31 @@ TEST_CASE("a rack uses no heap, locks or exceptions while another thread swaps i
     loader.join();
     CHECK(calls == "");
     CHECK(test::forbidden_calls([&] { host.rack.reset(); }) == "");
+  }
+}
+
+TEST_CASE("each kind of stage uses no heap, locks or exceptions when it is added, moved, mixed, replaced and removed") {
+  const auto networks = playable();
+  const dsp::RackStage models{dsp::kModelsStage, {}, {}, 0};
+  for (int kind = 0; kind < 5; ++kind) {
+    for (const double rate_hz : {44100.0, 48000.0}) {
+      Host host(rate_hz);
+      const auto stage = [&](uint64_t version) -> dsp::RackStage {
+        return {0, "stage", [&] { return Host::stage(kind, networks[1].model); }, version};
+      };
+      const auto plays = [&](std::vector<dsp::RackStage> list) {
+        INFO("kind " << kind << ", " << rate_hz << " Hz");
+        host.rack.set_stages(std::move(list));
+        CHECK(test::forbidden_calls([&] { host.play(1); }) == "");
+        host.rack.settings().further[0].on = !host.rack.settings().further[0].on;
+        host.rack.settings().further[0].mix = 0.5f;
+        CHECK(test::forbidden_calls([&] { host.play(1); }) == "");
+      };
+      plays({stage(1), models});
+      plays({models, stage(1)});
+      plays({models, stage(2)});
+      plays({models});
+    }
   }
 }
 

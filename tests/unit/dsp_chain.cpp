@@ -12,6 +12,7 @@
 #include "dsp/equaliser.h"
 #include "dsp/level_stages.h"
 #include "dsp/rig.h"
+#include "tests/support/late.h"
 #include "tests/support/matrix_model.h"
 #include "tests/support/planes.h"
 #include "tests/support/random_network.h"
@@ -33,27 +34,6 @@ std::vector<double> convolved(const Signal& h, const Signal& x) {
 std::shared_ptr<const dsp::ImpulseResponse> response(std::vector<Signal> channels, double rate_hz) {
   return std::make_shared<const dsp::ImpulseResponse>(dsp::ImpulseResponse{std::move(channels), rate_hz});
 }
-
-// A processor that delays by some frames.
-class Late final : public dsp::AudioProcessor {
- public:
-  explicit Late(int frames) : frames_(frames) {}
-  void prepare(const dsp::ProcessSpec& spec) override {
-    lines_.assign(static_cast<size_t>(spec.channels), dsp::DelayLine(frames_, 1));
-    for (dsp::DelayLine& line : lines_) line.set_delay(frames_, true);
-  }
-  void reset() noexcept override {
-    for (dsp::DelayLine& line : lines_) line.reset();
-  }
-  void process(dsp::AudioBlock block) noexcept override {
-    for (int c = 0; c < block.channel_count; ++c) lines_[static_cast<size_t>(c)].process(block.channel(c));
-  }
-  int latency_frames() const noexcept override { return frames_; }
-
- private:
-  int frames_;
-  std::vector<dsp::DelayLine> lines_;
-};
 
 TEST_CASE("a convolver computes the convolution without delay, in any blocks") {
   test::Random random(1);
@@ -209,8 +189,8 @@ TEST_CASE("a flat equaliser changes no bit, and a moving one does not click") {
 
 TEST_CASE("a chain adds up its latencies, and what is bypassed or mixed stays aligned") {
   std::vector<dsp::Stage> stages;
-  stages.push_back({"a", std::make_unique<Late>(100), 1, false});
-  stages.push_back({"b", std::make_unique<Late>(7), 0.5f, false});
+  stages.push_back({"a", std::make_unique<test::Late>(100), 1, false});
+  stages.push_back({"b", std::make_unique<test::Late>(7), 0.5f, false});
   stages.push_back({"c", std::make_unique<dsp::GainStage>(20.0f), 1, true});
   dsp::Chain chain(std::move(stages));
   chain.prepare({48000, 64, 2});
@@ -325,7 +305,7 @@ TEST_CASE("a rig that knows its input's volts gives each model its level, as far
 
 TEST_CASE("a chain over a recording is aligned and as long, at the output's rate") {
   std::vector<dsp::Stage> stages;
-  stages.push_back({"late", std::make_unique<Late>(333), 1, false});
+  stages.push_back({"late", std::make_unique<test::Late>(333), 1, false});
   auto whole = dsp::chain_over_recording(dsp::Chain(std::move(stages)), 48000, 2);
   test::Random random(4);
   const Signal in = test::random_signal(2 * 5000, random);

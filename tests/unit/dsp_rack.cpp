@@ -467,7 +467,7 @@ TEST_CASE("a tail is switched without a click, and the equaliser comes after it"
   const Signal dry = test::sine(440, kRate, kSecond, 0.05f);
   Planes tone{dry};
   for (size_t begin = 0; begin < kSecond; begin += 100) {
-    if (begin == 20000) rack->settings().tail = false;
+    if (begin == 20000) rack->settings().tail.on = false;
     test::run_block(*rack, tone, begin, 100);
   }
   for (size_t i = 3000; i < 20000; ++i) REQUIRE(tone[0][i] == Approx(10 * dry[i]).margin(1e-6));

@@ -1,4 +1,4 @@
-// `coil info`: shows the model's config, card and cost.
+// `coil info`: shows the model's config, card and cost, or what an installed cabinet is.
 #include "cli/commands.h"
 
 #include <CLI/CLI.hpp>
@@ -9,6 +9,7 @@
 
 #include "cli/failure.h"
 #include "cli/models.h"
+#include "cli/sound/sound_reader.h"
 #include "cli/text.h"
 #include "dsp/model_processor.h"
 
@@ -182,6 +183,26 @@ void print_text(const ssm::Model& model) {
   }
 }
 
+void describe_cabinet(const std::string& name, const std::filesystem::path& file, bool as_json) {
+  const SoundInfo sound = open_reader(file)->info();
+  const double ms = 1000.0 * static_cast<double>(sound.frames) / sound.sample_rate_hz;
+  if (as_json) {
+    const json result = {
+        {"file", file.string()},      {"kind", "cabinet"},      {"sample_rate_hz", sound.sample_rate_hz},
+        {"channels", sound.channels}, {"frames", sound.frames}, {"duration_ms", ms}};
+    std::printf("%s\n", result.dump(2, ' ', false, json::error_handler_t::replace).c_str());
+    return;
+  }
+  std::printf("%s\nThe impulse response of a loudspeaker cabinet, not a model.\n", name.c_str());
+  Section section("Cabinet");
+  section.row("file", file.string());
+  section.row("rate", number(sound.sample_rate_hz, 9) + " Hz");
+  section.row("channels", std::to_string(sound.channels));
+  section.row("duration", number(ms, 4) + " ms");
+  section.row("in a rig", R"({"type": "cabinet", "microphones": [{"file": ")" + name + R"("}]})");
+  section.print();
+}
+
 }  // namespace
 
 CLI::App* setup_info(CLI::App& app, int& exit_code) {
@@ -192,12 +213,15 @@ CLI::App* setup_info(CLI::App& app, int& exit_code) {
   };
   CLI::App* command = app.add_subcommand("info", "Show what a model is, its cost, and its controls");
   auto options = std::make_shared<Options>();
-  command->add_option("model", options->model, "Model file or folder, or name of a preset")
+  command->add_option("model", options->model, "Model file or folder, or name of a preset or an installed cabinet")
       ->required()
       ->type_name("MODEL");
   add_window_option(*command, options->window);
   command->add_flag("--json", options->json, "As one JSON object");
   command->callback([options, &exit_code] {
+    exit_code = kOk;
+    if (const auto cabinet = installed_cabinet(options->model); !cabinet.empty() && !names_a_model(options->model))
+      return describe_cabinet(options->model, cabinet, options->json);
     const std::shared_ptr<const ssm::Model> model =
         load_model(open_model(options->model, options->window), ssm::Target::best());
     if (options->json) {
@@ -205,7 +229,6 @@ CLI::App* setup_info(CLI::App& app, int& exit_code) {
     } else {
       print_text(*model);
     }
-    exit_code = kOk;
   });
   return command;
 }
