@@ -108,7 +108,7 @@ TEST_CASE("a model learns a device and is accurate on unseen sound") {
 }
 
 TEST_CASE("A device with slow memory gets a slow path, a loudspeaker a filter") {
-  TrainingSettings settings = small_settings(160);
+  TrainingSettings settings = small_settings(200);
   settings.slow_trial_frames = 4e6;
   const auto after_trial = [&](const Take& take) {
     Trainer trainer({take}, settings);
