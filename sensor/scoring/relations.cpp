@@ -1,4 +1,4 @@
-// All constants were chosen on made-up series with made-up faults. The same settings apply to all data.
+// The same constants apply to all data; train/forecast/README.md says how they came about.
 #include "sensor/scoring/relations.h"
 
 #include <Eigen/Cholesky>

@@ -7,7 +7,8 @@ import numpy as np
 import safetensors_file
 from preset import netlist_filter
 
-POLYNOMIAL_UNITS, POLYNOMIAL_SEED = {1: 64, 2: 64, 3: 96, 4: 224}, 5  # by the number of knobs
+POLYNOMIAL_UNITS, POLYNOMIAL_SEED = {1: 64, 2: 64, 3: 160, 4: 224}, 5  # by the number of knobs
+POLYNOMIAL_RCOND = {1: 1e-10, 2: 1e-10, 3: 1e-7, 4: 1e-7}  # many units need no large values
 LEAST_OF_ROW = 1e-4  # of the output row, as a share of its largest value: some are divided by it
 
 
@@ -52,7 +53,7 @@ def polynomial_units(count):
         [k[:, i] for i in range(count)] + [k[:, i] * k[:, j] for i in range(count) for j in range(i, count)], 1
     )
     units = np.tanh(k @ weight.T + bias)
-    values = np.linalg.lstsq(units, terms, rcond=1e-10)[0]
+    values = np.linalg.lstsq(units, terms, rcond=POLYNOMIAL_RCOND[count])[0]
     error = np.abs(units @ values - terms).max()
     assert error < 1e-3, f"the knobs' quadratic terms are off by {error:.1e}"
     return weight, bias, values
