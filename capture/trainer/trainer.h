@@ -26,10 +26,11 @@ struct TrainingSettings {
   double seconds = 0;            // if above 0, the training runs for this time instead of `frames`
   double slowest_s = 0.2;        // the longest allowed time constant of a mode
   double aliasing_weight = 0.1;  // weight in the loss of the share of energy that a tone of 5 kHz aliases
-  // A training of at least twenty times this many frames tries, over this many frames or more, whether a slow path or a
+  // A training of at least fifty times this many frames tries, over this many frames or more, whether a slow path or a
   // filter after the network is worth its cost.
-  double slow_trial_frames = 2e7;
-  std::string target;  // SIMD target; empty: the best
+  double slow_trial_frames = 8e6;
+  bool selective = true;  // false: the slow path's states have fixed speeds and do not hear each other
+  std::string target;     // SIMD target; empty: the best
 };
 
 // The network's input and output scales, in the takes' units.
@@ -88,6 +89,8 @@ class Trainer {
   // differ or the bytes are damaged.
   std::string save() const;
   void resume(std::string_view saved);
+  // The shape of the network in such a file, with the slow path or filter that it has got.
+  static Shape saved_shape(std::string_view saved);
 
  private:
   struct Impl;

@@ -193,6 +193,10 @@ class Builder {
     } else if (kind == "photoresistor") {
       // a b control dark_siemens siemens_per_volt
       part(PartKind::photo_resistor, {value(5), value(6)}, {{at(2), at(3)}, {at(4), kGround}}, {{at(2), at(3)}});
+    } else if (kind == "tape") {
+      // field bias out model
+      part(PartKind::tape, model(5, {"ms", "a", "k", "c", "alpha", "hz"}), {{at(2), kGround}, {at(3), kGround}},
+           {{kGround, at(4)}});
     } else {
       throw Error(where() + ": there is no part '" + kind + "'");
     }
@@ -245,7 +249,8 @@ Netlist read_netlist(const std::filesystem::path& path) {
       netlist.knobs.push_back({statement.words.at(1), number_in(netlist, statement, 2),
                                number_in(netlist, statement, 3), number_in(netlist, statement, 4)});
     else if (kind == "stage" && statement.words.size() > 2)
-      netlist.stages[statement.words[1]] = {statement.words[2], number_in(netlist, statement, 3)};
+      netlist.stages[statement.words[1]] = {statement.words[2], number_in(netlist, statement, 3),
+                                            statement.words.size() > 4 ? number_in(netlist, statement, 4) : 0};
     else if (kind == "model" && statement.words.size() > 1)
       netlist.models[statement.words[1]] = statement;
     else
@@ -259,6 +264,7 @@ Netlist at_stage(Netlist netlist, const std::string& name) {
   if (found == netlist.stages.end()) throw Error(netlist.path.string() + ": there is no stage '" + name + "'");
   netlist.output_node = found->second.node;
   netlist.output_peak_volts = found->second.peak_volts;
+  netlist.output_high_pass_hz = found->second.high_pass_hz;
   return netlist;
 }
 
