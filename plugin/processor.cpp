@@ -165,6 +165,7 @@ juce::File Processor::save_preset(const juce::String& name) {
     preset.slots[0] = std::move(session.slots[size_t(saved_slot)]);
     preset.chain = std::move(session.chain);
     preset.cabinet = std::move(session.cabinet);
+    preset.stages = std::move(session.stages);
     preset.rate_mode = session.rate_mode;
   }
   if (preset.slots[0].empty()) throw Error("there is nothing to save: load a model first");
@@ -203,6 +204,7 @@ Session Processor::current_session() const {
   session.chain = parameters_.chain();
   session.rate_mode = rack_.rate_mode();
   session.cabinet = cabinet_.content;
+  session.stages = stages_;
   for (const auto* control : parameters_.controls)
     if (const auto meaning = control->meaning())
       session.slots[size_t(active_slot_)].controls[meaning->name] = control->value_in_units();
@@ -442,6 +444,8 @@ void Processor::setStateInformation(const void* data, int size) {
     parameters_.complete(change.chain);
     change.cabinet = std::move(session.cabinet).value_or(CabinetContent{});
     resolve(*change.cabinet);
+    change.stages = std::move(session.stages);
+    resolve(*change.stages, *library_);
     change.goes_on = change.reads_session = true;
     change.can_be_undone = false;
     carry_out(change);

@@ -68,14 +68,14 @@ TEST_CASE(
 }
 
 // Some hosts store values by number instead of name.
-TEST_CASE("parameters keep their numbers, and those of cabinet and equaliser come after them") {
+TEST_CASE("parameters keep their numbers, and newer ones come after them") {
   plugin::Processor processor;
   const char* const before[] = {"input_gain", "output_gain", "mix",   "gate_threshold",
                                 "normalise",  "channels",    "bypass"};
   std::vector<juce::String> ids;
   for (const auto* parameter : processor.getParameters())
     ids.push_back(dynamic_cast<const juce::AudioProcessorParameterWithID&>(*parameter).paramID);
-  REQUIRE(ids.size() == 42);
+  REQUIRE(ids.size() == 62);
   for (size_t i = 0; i < std::size(before); ++i) CHECK(ids[i] == before[i]);
   for (size_t i = 0; i < 16; ++i) CHECK(ids[7 + i] == "control_" + juce::String(i + 1));
   CHECK(ids[23] == "cabinet");
@@ -83,6 +83,12 @@ TEST_CASE("parameters keep their numbers, and those of cabinet and equaliser com
   CHECK(ids[25] == "band_1_gain");
   CHECK(ids[37] == "low_cut");
   CHECK(ids[38] == "high_cut");
+  CHECK(ids[39] == "tuner");
+  CHECK(ids[41] == "input_dbu");
+  CHECK(ids[42] == "model_on");
+  CHECK(ids[46] == "stage_1_on");
+  CHECK(ids[47] == "stage_1_mix");
+  CHECK(ids[61] == "stage_8_mix");
 }
 
 TEST_CASE("the equaliser's values survive the way to 0 to 1 and back, and its ends mean off") {
