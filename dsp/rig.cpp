@@ -19,6 +19,7 @@
 #include "dsp/level_stages.h"
 #include "dsp/loudness.h"
 #include "dsp/model_stage.h"
+#include "dsp/rig_snapshots.h"
 
 namespace coil::dsp {
 namespace {
@@ -348,6 +349,7 @@ Rig read_rig(const std::string& text, const std::string& where) {
   size_t at = 0;
   for (const json& stage : list(fields, "stages", 0, kMaxStages))
     rig.stages.push_back(read_stage(stage, where + ".stages[" + std::to_string(at++) + "]", rig.warnings));
+  rig.snapshots = read_snapshots(fields, rig.warnings);
   read_embedded(fields, rig);
   note_unknown(fields, rig.warnings);
   return rig;
@@ -360,6 +362,7 @@ std::string write_rig(const Rig& rig) {
                          {"tags", rig.tags}, {"input_db", rig.input_db},   {"output_db", rig.output_db},
                          {"mix", rig.mix},   {"stages", std::move(stages)}};
   if (rig.input_dbu) object["input_dbu"] = *rig.input_dbu;
+  if (!rig.snapshots.empty()) object["snapshots"] = snapshots_json(rig.snapshots);
   if (!rig.models.empty() || !rig.responses.empty()) object["embedded"] = embedded_json(rig);
   return object.dump(2, ' ', false, ordered_json::error_handler_t::replace) + "\n";
 }

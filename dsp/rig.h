@@ -47,6 +47,18 @@ struct RigCabinet {
   bool normalise = true;
 };
 
+// Settings that the plugin recalls together. A chain plays the stages as they are stored.
+struct RigSnapshot {
+  struct Microphone {
+    float level_db = 0, pan = 0, delay_ms = 0;
+    bool inverted = false;
+  };
+  std::map<std::string, float> values;    // by the plugin's parameter, in its units
+  std::map<std::string, float> controls;  // of the model, by name, in their units
+  std::vector<Microphone> microphones;    // of the cabinet, in its order
+};
+using RigSnapshots = std::map<std::string, RigSnapshot>;  // by letter, "A" to "D"
+
 struct RigStage {
   std::string name;  // for people
   float mix = 1;
@@ -61,6 +73,7 @@ struct Rig {
   std::optional<float> input_dbu;     // what full scale is at the input; then models get the level they were made for
   float mix = 1;                      // 0: only the input, before input_db; 1: only the stages
   std::vector<RigStage> stages;
+  RigSnapshots snapshots;
   // Embedded files: models by hash, impulse responses by checksum.
   std::map<std::string, std::shared_ptr<const std::vector<std::byte>>> models;
   std::map<std::string, std::shared_ptr<const ImpulseResponse>> responses;

@@ -24,19 +24,49 @@ juce::File folder_from_environment(const char* variable, const juce::File& other
   return juce::File::isAbsolutePath(path) ? juce::File(path) : otherwise;
 }
 
-struct CardHead {
-  juce::String name, task;  // empty: not in the card
+// What the browser lists an entry by.
+struct Label {
+  juce::String name, task, category;  // empty: not stated
+  juce::StringArray tags;
 };
 
-// If a card cannot be read, loading the model will report it.
-CardHead head_of(const std::string& card_json) {
-  const auto json = nlohmann::json::parse(card_json, nullptr, false);
-  const auto text = [&](const char* key) {
-    return json.is_object() && json.contains(key) && json[key].is_string()
-               ? juce::String::fromUTF8(json[key].get<std::string>().c_str())
-               : juce::String();
+// If a card or rig cannot be read, loading it will report that.
+Label label_of(const nlohmann::json& json) {
+  Label label;
+  if (!json.is_object()) return label;
+  const auto utf8 = [](const nlohmann::json& text) {
+    return text.is_string() ? juce::String::fromUTF8(text.get_ref<const std::string&>().c_str()) : juce::String();
   };
-  return {text("name"), text("task")};
+  const auto text = [&](const char* key) { return json.contains(key) ? utf8(json[key]) : juce::String(); };
+  label.name = text("name");
+  label.task = text("task");
+  label.category = text("category");
+  if (label.category.isEmpty()) label.category = label.task;
+  if (json.contains("tags") && json["tags"].is_array())
+    for (const auto& tag : json["tags"])
+      if (const juce::String word = utf8(tag); word.isNotEmpty()) label.tags.addIfNotAlreadyThere(word, true);
+  return label;
+}
+
+Label label_of_card(const std::string& card_json) { return label_of(nlohmann::json::parse(card_json, nullptr, false)); }
+
+// Only the rig's own fields: embedded files may be large.
+Label label_of_rig(const juce::File& file) {
+  constexpr juce::int64 kMostBytes = 64 << 20;
+  if (file.getSize() > kMostBytes) return {};
+  const auto skip = [](int depth, nlohmann::json::parse_event_t event, nlohmann::json& parsed) {
+    using Event = nlohmann::json::parse_event_t;
+    return !(depth == 1 && event == Event::key && parsed == "embedded") && depth < 3;
+  };
+  return label_of(nlohmann::json::parse(file.loadFileAsString().toStdString(), skip, false));
+}
+
+LibraryEntry entry_of(const juce::File& file, const juce::String& below, bool factory, const Label& label) {
+  const bool is_preset = file.hasFileExtension(kPresetExtension);
+  const bool by_file = is_preset || label.name.isEmpty();  // a preset's file is renamed without its content
+  return {
+      file,      by_file ? file.getFileNameWithoutExtension() : label.name, below, factory, is_preset, label.category,
+      label.tags};
 }
 
 void add_files_of(const juce::File& folder, const juce::String& below, bool factory, int depth,
@@ -49,17 +79,19 @@ void add_files_of(const juce::File& folder, const juce::String& below, bool fact
         add_files_of(file, below.isEmpty() ? file.getFileName() : below + "/" + file.getFileName(), factory, depth + 1,
                      entries);
     } else if (file.hasFileExtension(kModelExtension)) {
-      CardHead head;
+      Label label;
+      bool reads_tokens = false;
       try {
-        head = head_of(ssm::Checkpoint::open(path_of(file)).card_json());
+        const auto checkpoint = ssm::Checkpoint::open(path_of(file));
+        label = label_of_card(checkpoint.card_json());
+        reads_tokens = nlohmann::json::parse(checkpoint.config_json(), nullptr, false).contains("vocab_size");
       } catch (const Error&) {
         // listed under its file name; selecting it shows what is wrong
       }
-      if (head.task == kForecastTask) continue;
-      entries.push_back(
-          {file, head.name.isEmpty() ? file.getFileNameWithoutExtension() : head.name, below, factory, false});
+      if (label.task == kForecastTask || reads_tokens) continue;
+      entries.push_back(entry_of(file, below, factory, label));
     } else if (file.hasFileExtension(kPresetExtension)) {
-      entries.push_back({file, file.getFileNameWithoutExtension(), below, factory, true});
+      entries.push_back(entry_of(file, below, factory, label_of_rig(file)));
     }
   }
 }
@@ -148,7 +180,7 @@ std::shared_ptr<const LoadedModel> ModelLibrary::load(std::shared_ptr<const std:
 std::shared_ptr<const LoadedModel> ModelLibrary::load(const ssm::Checkpoint& checkpoint, const std::string& name,
                                                       std::shared_ptr<const std::vector<std::byte>> file_bytes) {
   const Key key{checkpoint.hash(), checkpoint.card_json()};
-  if (head_of(key.second).task == kForecastTask)
+  if (label_of_card(key.second).task == kForecastTask)
     throw Error(
         checkpoint.source() +
         ": is a forecaster, which watches sensors with `coil stream` and has no sound; a model of audio is needed");
@@ -225,10 +257,10 @@ size_t ModelLibrary::loaded_count() {
 std::vector<LibraryEntry> ModelLibrary::scan() const {
   std::vector<LibraryEntry> entries;
   std::set<juce::String> seen;
-  const auto add = [&](const juce::File& folder, bool factory) {
+  const auto add = [&](const juce::File& folder, bool factory, const juce::String& below = {}) {
     if (!folder.isDirectory() || !seen.insert(folder.getLinkedTarget().getFullPathName()).second) return;
     const size_t first = entries.size();
-    add_files_of(folder, {}, factory, 0, entries);
+    add_files_of(folder, below, factory, 0, entries);
     std::stable_sort(entries.begin() + std::ptrdiff_t(first), entries.end(),
                      [](const LibraryEntry& a, const LibraryEntry& b) {
                        const int folders = a.folder.compareNatural(b.folder);
@@ -240,6 +272,7 @@ std::vector<LibraryEntry> ModelLibrary::scan() const {
     if (!entries.empty()) break;  // later folders hold other versions of the same presets
   }
   add(folders_.user, false);
+  for (const juce::File& folder : added_folders()) add(folder, false, folder.getFileName());
   return entries;
 }
 
@@ -262,8 +295,11 @@ void ModelLibrary::rescan() {
 std::vector<LibraryEntry> ModelLibrary::search(const juce::String& text) {
   std::vector<LibraryEntry> found = entries();
   for (const juce::String& word : juce::StringArray::fromTokens(text, true))
-    std::erase_if(
-        found, [&](const LibraryEntry& entry) { return !(entry.folder + "/" + entry.name).containsIgnoreCase(word); });
+    std::erase_if(found, [&](const LibraryEntry& entry) {
+      const juce::String all =
+          entry.folder + "/" + entry.name + "\n" + entry.category + "\n" + entry.tags.joinIntoString("\n");
+      return !all.containsIgnoreCase(word);
+    });
   return found;
 }
 
@@ -288,6 +324,7 @@ std::vector<CabinetEntry> ModelLibrary::cabinets() const {
   };
   for (const juce::File& folder : folders_.factory) add(folder, true);
   add(folders_.user, false);
+  for (const juce::File& folder : added_folders()) add(folder, false);
   std::stable_sort(found.begin(), found.end(), [](const CabinetEntry& a, const CabinetEntry& b) {
     return a.factory != b.factory ? a.factory : a.name.compareNatural(b.name) < 0;
   });
@@ -300,16 +337,32 @@ std::optional<juce::File> ModelLibrary::find_cabinet(const juce::String& name) c
   return std::nullopt;
 }
 
-std::vector<juce::File> ModelLibrary::recent() {
+// ---------------------------------------------------------------- lists that stay
+
+std::vector<juce::File> ModelLibrary::listed(const char* list) const {
   const auto json = nlohmann::json::parse(folders_.settings.loadFileAsString().toStdString(), nullptr, false);
   std::vector<juce::File> files;
-  if (!json.is_object() || !json.contains("recent") || !json["recent"].is_array()) return files;
-  for (const auto& path : json["recent"]) {
+  if (!json.is_object() || !json.contains(list) || !json[list].is_array()) return files;
+  for (const auto& path : json[list]) {
     if (!path.is_string()) continue;
     const juce::String text = juce::String::fromUTF8(path.get<std::string>().c_str());
-    if (juce::File::isAbsolutePath(text) && juce::File(text).exists() && files.size() < kMaxRecent)
-      files.push_back(juce::File(text));
+    if (juce::File::isAbsolutePath(text) && juce::File(text).exists()) files.push_back(juce::File(text));
   }
+  return files;
+}
+
+void ModelLibrary::keep_list(const char* list, const std::vector<juce::File>& files) {
+  auto json = nlohmann::json::parse(folders_.settings.loadFileAsString().toStdString(), nullptr, false);
+  if (!json.is_object()) json = nlohmann::json::object();
+  json[list] = nlohmann::json::array();
+  for (const juce::File& item : files) json[list].push_back(item.getFullPathName().toStdString());
+  folders_.settings.getParentDirectory().createDirectory();
+  folders_.settings.replaceWithText(json.dump(1) + "\n");  // failing to save the list is not an error
+}
+
+std::vector<juce::File> ModelLibrary::recent() {
+  std::vector<juce::File> files = listed("recent");
+  files.resize(std::min(files.size(), kMaxRecent));
   return files;
 }
 
@@ -318,10 +371,36 @@ void ModelLibrary::note_recent(const juce::File& file) {
   std::erase(files, file);
   files.insert(files.begin(), file);
   files.resize(std::min(files.size(), kMaxRecent));
-  nlohmann::json json;
-  for (const juce::File& item : files) json["recent"].push_back(item.getFullPathName().toStdString());
-  folders_.settings.getParentDirectory().createDirectory();
-  folders_.settings.replaceWithText(json.dump(1) + "\n");  // failing to save the list is not an error
+  keep_list("recent", files);
+}
+
+std::vector<juce::File> ModelLibrary::favourites() { return listed("favourites"); }
+
+void ModelLibrary::set_favourite(const juce::File& file, bool is_one) {
+  std::vector<juce::File> files = favourites();
+  std::erase(files, file);
+  if (is_one) files.push_back(file);
+  keep_list("favourites", files);
+}
+
+std::vector<juce::File> ModelLibrary::added_folders() const { return listed("folders"); }
+
+void ModelLibrary::add_folder(const juce::File& folder) {
+  const std::string path = folder.getFullPathName().toStdString();
+  if (!folder.isDirectory()) throw Error(path + ": is not a folder");
+  if (folder.isRoot() || folder == juce::File::getSpecialLocation(juce::File::userHomeDirectory))
+    throw Error(path + ": is too large to be searched for models; add a folder in it");
+  std::vector<juce::File> folders = added_folders();
+  if (std::ranges::find(folders, folder) == folders.end()) folders.push_back(folder);
+  keep_list("folders", folders);
+  rescan();
+}
+
+void ModelLibrary::remove_folder(const juce::File& folder) {
+  std::vector<juce::File> folders = added_folders();
+  std::erase(folders, folder);
+  keep_list("folders", folders);
+  rescan();
 }
 
 }  // namespace coil::plugin

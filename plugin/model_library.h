@@ -37,6 +37,8 @@ struct LibraryEntry {
   juce::String folder;  // relative to the library's folder; "" at its top
   bool factory = false;
   bool is_preset = false;  // saved by the user (.coil); else a model (.safetensors)
+  juce::String category;   // from the card or the rig, such as "drive"; without one, the card's task
+  juce::StringArray tags;  // from the card or the rig
 };
 
 // An impulse response in a folder `cabinets` of the library.
@@ -50,7 +52,7 @@ struct CabinetEntry {
 struct LibraryFolders {
   std::vector<juce::File> factory;
   juce::File user;      // its subfolder "presets" holds what the user saves, "cabinets" the user's impulse responses
-  juce::File settings;  // the file with the list of recent files
+  juce::File settings;  // the file with the lists of recent files, favourites and further folders
 
   // Factory: the folders of $COIL_PRESETS (separated by colons), the folder beside the plugin, share/coil/presets of
   // the installation and of the system, the source tree. User: $XDG_DATA_HOME/coil, on other systems the folder for
@@ -78,11 +80,11 @@ class ModelLibrary {
   std::optional<juce::File> find_file(const std::string& hash);
   size_t loaded_count();
 
-  // Sorted by folder and name, factory first, without forecasters. Scans the folders at the first call and after
-  // rescan().
+  // Sorted by folder and name, factory first, without models that process no sound. Scans the folders at the first call
+  // and after rescan().
   std::vector<LibraryEntry> entries();
   void rescan();
-  // The entries whose name or folder contains every word of `text`; ignores case.
+  // The entries whose name, folder, category or tags contain every word of `text`; ignores case.
   std::vector<LibraryEntry> search(const juce::String& text);
   // The entry `step` positions after `from` (before it, if negative), with wrap-around. If `from` is not listed, the
   // first or last entry. Null if the library is empty.
@@ -98,9 +100,15 @@ class ModelLibrary {
   juce::File cabinet_folder() const { return folders_.user.getChildFile("cabinets"); }
   juce::File preset_folder() const { return folders_.user.getChildFile("presets"); }
 
-  // Newest first; only existing files. Saved between sessions.
+  // Newest first; only existing files. Saved between sessions, like the lists below.
   std::vector<juce::File> recent();
   void note_recent(const juce::File& file);
+  std::vector<juce::File> favourites();
+  void set_favourite(const juce::File& file, bool is_one);
+  // Folders that the user has added. Their entries have the folder's name before their own folder.
+  std::vector<juce::File> added_folders() const;
+  void add_folder(const juce::File& folder);  // throws Error if it is no folder, or too large to be searched
+  void remove_folder(const juce::File& folder);
 
  private:
   using Key = std::pair<std::string, std::string>;  // a model's hash, and the text of its card
@@ -113,6 +121,8 @@ class ModelLibrary {
   std::shared_ptr<const LoadedModel> load(const ssm::Checkpoint& checkpoint, const std::string& name,
                                           std::shared_ptr<const std::vector<std::byte>> file_bytes);
   std::vector<LibraryEntry> scan() const;
+  std::vector<juce::File> listed(const char* list) const;  // only those that exist
+  void keep_list(const char* list, const std::vector<juce::File>& files);
 
   const LibraryFolders folders_;
   std::mutex loading_;  // guards the two below; not held while a model loads

@@ -12,7 +12,7 @@ namespace coil::plugin {
 namespace {
 
 // AU sorts parameters by version: later ones need a higher number.
-constexpr int kFirstVersion = 1, kCabinetVersion = 2, kToolsVersion = 3, kStagesVersion = 4;
+constexpr int kFirstVersion = 1, kCabinetVersion = 2, kToolsVersion = 3, kSnapshotVersion = 4, kStagesVersion = 5;
 
 juce::ParameterID id(const char* name, int version = kFirstVersion) { return {name, version}; }
 
@@ -38,16 +38,24 @@ float value_of(const juce::RangedAudioParameter& parameter) {
   return parameter.convertFrom0to1(parameter.getValue());
 }
 
-// The normalised value that the parameter converts back to exactly `value`: convertTo0to1() may be off by a rounding
-// error.
-float normalised_exactly(const juce::RangedAudioParameter& parameter, float value) {
-  const float nearest = parameter.convertTo0to1(value);
+// The position from which `value_at` gives exactly `value`; `nearest` may be off by a rounding error.
+template <typename ValueAt>
+float exact_position(float nearest, float value, ValueAt value_at) {
   float below = nearest, above = nearest;
   for (int i = 0; i < 8; ++i, below = std::nextafter(below, 0.0f), above = std::nextafter(above, 1.0f)) {
-    if (parameter.convertFrom0to1(below) == value) return below;
-    if (parameter.convertFrom0to1(above) == value) return above;
+    if (value_at(below) == value) return below;
+    if (value_at(above) == value) return above;
   }
   return nearest;
+}
+
+float normalised_exactly(const juce::RangedAudioParameter& parameter, float value) {
+  return exact_position(parameter.convertTo0to1(value), value,
+                        [&](float position) { return parameter.convertFrom0to1(position); });
+}
+
+float value_at(const ssm::Control& control, float position) {
+  return float(control.min + double(position) * (control.max - control.min));
 }
 
 juce::AudioParameterFloatAttributes decibels() {
@@ -91,6 +99,11 @@ juce::AudioParameterFloatAttributes hertz(float off = 0) {
 
 std::string stage_id(int number, const char* what) { return "stage_" + std::to_string(number + 1) + "_" + what; }
 
+float position_of(const ssm::Control& control, float value) {
+  return exact_position(float(std::clamp(control.normalised(double(value)), 0.0, 1.0)), value,
+                        [&](float position) { return value_at(control, position); });
+}
+
 ControlParameter::ControlParameter(int index)
     : RangedAudioParameter(id(("control_" + std::to_string(index + 1)).c_str()), "Control " + juce::String(index + 1)),
       index_(index) {}
@@ -107,12 +120,12 @@ std::optional<ssm::Control> ControlParameter::meaning() const {
 
 float ControlParameter::value_in_units() const {
   const std::lock_guard lock(mutex_);
-  return control_ ? float(control_->min + double(value_) * (control_->max - control_->min)) : 0.0f;
+  return control_ ? value_at(*control_, value_) : 0.0f;
 }
 
 float ControlParameter::normalised(float value_in_units) const {
   const std::lock_guard lock(mutex_);
-  return control_ ? float(std::clamp(control_->normalised(double(value_in_units)), 0.0, 1.0)) : 0.0f;
+  return control_ ? position_of(*control_, value_in_units) : 0.0f;
 }
 
 float ControlParameter::getDefaultValue() const {
@@ -217,6 +230,11 @@ void Parameters::add_tools(juce::AudioProcessor& processor) {
                                     {dsp::kMinFullScaleDbu, dsp::kMaxFullScaleDbu, 0.1f}, kUsualFullScaleDbu,
                                     juce::AudioParameterFloatAttributes().withLabel("dBu").withStringFromValueFunction(
                                         [](float value, int) { return juce::String(value, 1); })));
+  // Not part of the chain either: a session holds its snapshots beside the values that they have set.
+  juce::StringArray names{"none"};
+  for (int i = 0; i < kSnapshots; ++i) names.add(juce::String::charToString(juce::juce_wchar('A' + i)));
+  processor.addParameter(snapshot =
+                             new juce::AudioParameterChoice(id("snapshot", kSnapshotVersion), "Snapshot", names, 0));
 }
 
 void Parameters::add_stages(juce::AudioProcessor& processor) {
@@ -267,11 +285,18 @@ std::map<std::string, float> Parameters::chain() const {
   return values;
 }
 
-void Parameters::set_chain(const std::map<std::string, float>& values) {
+std::vector<std::pair<juce::RangedAudioParameter*, float>> Parameters::normalised(
+    const std::map<std::string, float>& values) const {
+  std::vector<std::pair<juce::RangedAudioParameter*, float>> all;
   for (auto* parameter : chain_) {
     const auto it = values.find(parameter->getParameterID().toStdString());
-    if (it != values.end()) parameter->setValue(normalised_exactly(*parameter, it->second));
+    if (it != values.end()) all.emplace_back(parameter, normalised_exactly(*parameter, it->second));
   }
+  return all;
+}
+
+void Parameters::set_chain(const std::map<std::string, float>& values) {
+  for (const auto& [parameter, value] : normalised(values)) parameter->setValue(value);
 }
 
 void Parameters::copy_chain_to(dsp::RackSettings& settings) const noexcept {

@@ -29,7 +29,7 @@ class ControlParameter final : public juce::RangedAudioParameter {
 
   // In the control's unit; 0 without a control. [any thread but the audio thread]
   float value_in_units() const;
-  float normalised(float value_in_units) const;
+  float normalised(float value_in_units) const;  // so that value_in_units() gives it back exactly, if that is possible
 
   // Sets the value if it is still `from`, so that a value that the host sets meanwhile is kept.
   void move(float from, float to) { value_.compare_exchange_strong(from, to); }
@@ -51,8 +51,14 @@ class ControlParameter final : public juce::RangedAudioParameter {
   std::optional<ssm::Control> control_;
 };
 
+// A position that stands for exactly this value, if there is one; else the nearest. [any thread]
+float position_of(const ssm::Control& control, float value);
+
 // Of many interfaces with the input gain at its lowest.
 inline constexpr float kUsualFullScaleDbu = 13;
+
+// A to D, see plugin/snapshots.h.
+inline constexpr int kSnapshots = 4;
 
 inline constexpr float kLowCutOffHz = 20, kHighCutOffHz = 20000;
 
@@ -82,6 +88,7 @@ class Parameters {
   // After those of the cabinet.
   juce::AudioParameterBool *tuner, *calibrated;
   juce::AudioParameterFloat* input_dbu;  // what full scale is at the interface's input
+  juce::AudioParameterChoice* snapshot;  // which one is recalled; its first value: none
 
   // The newest: power and mix (percent) of the stages. `cabinet_on` and `equaliser_on` are above.
   struct Stage {
@@ -92,10 +99,13 @@ class Parameters {
   juce::AudioParameterFloat *model_mix, *cabinet_mix, *equaliser_mix;
   std::array<Stage, dsp::kFurtherStages> further{};  // by their number
 
-  // All parameters except the controls, by parameter ID, in their units. Writing and reading a value is exact. The host
-  // is not notified. [any thread but the audio thread]
+  // All parameters except the controls, the tuner and the snapshot, by parameter ID, in their units. Writing and
+  // reading a value is exact. The host is not notified. [any thread but the audio thread]
   std::map<std::string, float> chain() const;
   void set_chain(const std::map<std::string, float>& values);
+  // The values that set_chain() would set.
+  std::vector<std::pair<juce::RangedAudioParameter*, float>> normalised(
+      const std::map<std::string, float>& values) const;
   // Adds defaults for missing parameters of cabinet, equaliser and later ones, for sessions that are older than these.
   void complete(std::map<std::string, float>& values) const;
   dsp::EqualiserSettings equaliser() const noexcept;  // [any thread]

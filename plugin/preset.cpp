@@ -76,7 +76,40 @@ dsp::RigStage further_rig_stage(const Session& session, const StagePlace& place,
   return stage;
 }
 
+// Without the slots: a preset is of one.
+dsp::RigSnapshots rig_snapshots(const SnapshotBank& bank) {
+  dsp::RigSnapshots snapshots;
+  for (size_t i = 0; i < bank.all.size(); ++i) {
+    if (!bank.all[i]) continue;
+    dsp::RigSnapshot& to = snapshots[snapshot_letter(int(i) + 1).toStdString()];
+    to.values = bank.all[i]->chain;
+    to.controls = bank.all[i]->controls;
+    for (const MicrophoneSettings& each : bank.all[i]->microphones)
+      to.microphones.push_back({each.level_db, each.pan, each.delay_ms, each.inverted});
+  }
+  return snapshots;
+}
+
 // ---------------------------------------------------------------- from a rig
+
+SnapshotBank bank_from(const dsp::RigSnapshots& snapshots) {
+  SnapshotBank bank;
+  for (size_t i = 0; i < bank.all.size(); ++i) {
+    const auto found = snapshots.find(snapshot_letter(int(i) + 1).toStdString());
+    if (found == snapshots.end()) continue;
+    Snapshot& to = bank.all[i].emplace();
+    to.chain = found->second.values;
+    to.controls = found->second.controls;
+    std::erase_if(to.chain, [](const auto& item) { return !is_of_snapshot(item.first); });
+    for (size_t m = 0; m < std::min(to.microphones.size(), found->second.microphones.size()); ++m) {
+      const dsp::RigSnapshot::Microphone& from = found->second.microphones[m];
+      to.microphones[m] = {std::clamp(from.level_db, kMinMicrophoneDb, kMaxMicrophoneDb),
+                           std::clamp(from.pan, -1.0f, 1.0f),
+                           std::clamp(from.delay_ms, 0.0f, dsp::kMaxMicrophoneDelayMs), from.inverted};
+    }
+  }
+  return bank;
+}
 
 void take(const dsp::PluginRig& rig, const dsp::Rig& whole, Preset& preset) {
   std::map<std::string, float>& chain = preset.session.chain;
@@ -151,6 +184,7 @@ std::string preset_text(const Session& session, const PresetLabel& label) {
       rig.stages.push_back(std::move(*cabinet));
     }
   }
+  rig.snapshots = rig_snapshots(session.snapshots);
   return dsp::write_rig(rig);
 }
 
@@ -169,6 +203,7 @@ Preset preset_from_bytes(std::span<const std::byte> bytes, const std::string& wh
     const dsp::PluginRig arranged = dsp::arrange_for_plugin(rig);
     preset.warnings.insert(preset.warnings.end(), arranged.warnings.begin(), arranged.warnings.end());
     take(arranged, rig, preset);
+    preset.session.snapshots = bank_from(rig.snapshots);
   } catch (const Error& error) {
     throw Error(what + ": " + error.what());
   }

@@ -115,6 +115,7 @@ void Processor::dismiss_errors() {
 }
 
 void Processor::set_active_slot(int slot) {
+  keep_audition();
   {
     History::Sessions forgotten;
     const std::lock_guard lock(mutex_);
@@ -166,11 +167,16 @@ juce::File Processor::save_preset(const juce::String& name) {
     preset.chain = std::move(session.chain);
     preset.cabinet = std::move(session.cabinet);
     preset.stages = std::move(session.stages);
+    preset.snapshots = std::move(session.snapshots);
     preset.rate_mode = session.rate_mode;
   }
   if (preset.slots[0].empty()) throw Error("there is nothing to save: load a model first");
   preset.chain.erase(parameters_.bypass->getParameterID().toStdString());
   preset.slots[0].preset.clear();
+  for (auto& snapshot : preset.snapshots.all) {  // those of the slot that is saved
+    if (snapshot && snapshot->slot != saved_slot) snapshot.reset();
+    if (snapshot) snapshot->slot = 0;
+  }
   const std::string text = preset_text(preset, {file.getFileNameWithoutExtension().toStdString(), {}, {}});
   if (!file.getParentDirectory().createDirectory() || !file.replaceWithData(text.data(), text.size()))
     throw Error(path_of(file) + ": cannot be written");
@@ -205,6 +211,8 @@ Session Processor::current_session() const {
   session.rate_mode = rack_.rate_mode();
   session.cabinet = cabinet_.content;
   session.stages = stages_;
+  session.snapshots = bank_;
+  session.midi = midi_setup_;
   for (const auto* control : parameters_.controls)
     if (const auto meaning = control->meaning())
       session.slots[size_t(active_slot_)].controls[meaning->name] = control->value_in_units();
@@ -281,10 +289,9 @@ void Processor::parameterGestureChanged(int index, bool starting) {
 void Processor::tick() {
   rack_.collect();
   tick_learning();
-  const int program = asked_program_.exchange(-1);
-  if (program < 0) return;
-  const std::vector<LibraryEntry> entries = library_->entries();
-  if (size_t(program) < entries.size()) load_file(active_slot(), entries[size_t(program)].file);
+  follow_snapshot(Wait::yes);  // while the host plays nothing
+  finish_recall();
+  tick_midi();
 }
 
 // ---------------------------------------------------------------- juce::AudioProcessor
@@ -344,8 +351,7 @@ void Processor::processBlockBypassed(juce::AudioBuffer<float>& audio, juce::Midi
 }
 
 void Processor::process(juce::AudioBuffer<float>& audio, const juce::MidiBuffer& midi, bool bypassed) noexcept {
-  for (const auto event : midi)
-    if (event.numBytes == 2 && (event.data[0] & 0xf0) == 0xc0) asked_program_ = event.data[1];
+  midi_.hear(midi);
   if (spec_.sample_rate_hz <= 0 || audio.getNumChannels() < spec_.channels) return;
 
   const LoadMeter::Block timed(load_, audio.getNumSamples(), spec_.sample_rate_hz);
@@ -353,6 +359,7 @@ void Processor::process(juce::AudioBuffer<float>& audio, const juce::MidiBuffer&
   learn_input_.listen(signals, size_t(audio.getNumSamples()));
   const bool widens = getMainBusNumInputChannels() < spec_.channels;
   if (widens) audio.copyFrom(1, 0, audio, 0, 0, audio.getNumSamples());
+  follow_snapshot(Wait::no);
   copy_parameters(bypassed);
   const bool second_is_return = is_live() && learns_;
   if (widens || second_is_return) rack_.settings().channels = dsp::ChannelMode::left;  // so that the model runs once
@@ -391,7 +398,8 @@ void Processor::copy_parameters(bool bypassed) noexcept {
   if (bypassed) settings.bypass = true;
   settings.mute = parameters_.tuner->get() && tuner_mutes_;
   const juce::SpinLock::ScopedTryLockType still(controls_lock_);
-  if (!still.isLocked()) return;  // the controls are about to change their meaning: keep the rack's current ones
+  if (!still.isLocked() || active_controls_.detached)
+    return;  // the controls are about to change their meaning: keep the rack's current ones
   const ActiveControls& active = active_controls_;
   for (size_t i = 0; i < size_t(active.count); ++i)
     settings.controls[size_t(active.slot)][i] =
@@ -399,6 +407,8 @@ void Processor::copy_parameters(bool bypassed) noexcept {
 }
 
 void Processor::getStateInformation(juce::MemoryBlock& state) {
+  follow_snapshot(Wait::yes);
+  finish_recall();
   Session session;
   {
     const std::lock_guard lock(mutex_);
@@ -443,6 +453,8 @@ void Processor::setStateInformation(const void* data, int size) {
     change.chain = std::move(session.chain);
     parameters_.complete(change.chain);
     change.cabinet = std::move(session.cabinet).value_or(CabinetContent{});
+    change.snapshots = std::move(session.snapshots);
+    change.midi = std::move(session.midi);
     resolve(*change.cabinet);
     change.stages = std::move(session.stages);
     resolve(*change.stages, *library_);

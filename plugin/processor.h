@@ -19,9 +19,12 @@
 #include "plugin/learn/learn_input.h"
 #include "plugin/learn/learning.h"
 #include "plugin/load_meter.h"
+#include "plugin/midi_map.h"
 #include "plugin/model_library.h"
+#include "plugin/moved_parameters.h"
 #include "plugin/parameters.h"
 #include "plugin/session.h"
+#include "plugin/snapshots.h"
 #include "plugin/sound_tap.h"
 #include "plugin/user_settings.h"
 
@@ -58,6 +61,12 @@ struct StageStatus {
   juce::String message;  // why it does not play; empty if all is well
 };
 
+struct SnapshotStatus {
+  std::array<bool, kSnapshots> filled{};
+  int recalled = 0;     // from 1; 0: none
+  bool edited = false;  // the sound has changed since
+};
+
 // Sends a change message (on the message thread) when a slot, the active slot, the cabinet or the meaning of controls
 // changes.
 class Processor final : public juce::AudioProcessor,
@@ -91,6 +100,27 @@ class Processor final : public juce::AudioProcessor,
   void load_neighbour(int step);  // loads the next (+1) or previous (-1) entry of the library into the active slot;
                                   // skips files that do not load
   void clear(int slot);
+
+  // Plays a file in the active slot while the user browses. It is no undo step until it is kept; cancel_audition()
+  // brings back what played before the first of them, unless something else was loaded since.
+  void audition(const juce::File& file);
+  juce::File auditioned() const;  // none: no audition
+  void keep_audition();
+  void cancel_audition();
+
+  // Snapshots, from 1 (A) to kSnapshots. Recalling is also a parameter, and heard without a click.
+  SnapshotStatus snapshots() const;
+  void recall_snapshot(int number);  // an empty one changes nothing
+  void store_snapshot(int number);
+  void clear_snapshot(int number);
+
+  // What MIDI moves. `target`: a parameter's ID, or "snapshot_a" and so on.
+  void learn_midi(const std::string& target);  // from the next message that suits it
+  void stop_learning_midi();
+  std::string midi_learns() const { return midi_.learns(); }  // empty: nothing
+  void forget_midi(const std::string& target);
+  void set_midi_programs(MidiPrograms programs);
+  MidiSetup midi_setup() const;
 
   void load_response(int microphone, const juce::File& file);  // WAV, AIFF or FLAC; loads on another thread
   void clear_response(int microphone);
@@ -145,11 +175,11 @@ class Processor final : public juce::AudioProcessor,
   std::optional<float> input_tone_dbfs() const;
 
   size_t observe(std::span<ssm::LayerActivity> out) const noexcept { return rack_.observe(out); }  // [any thread]
-  // The share of a block's time that processing took: recent mean, and maximum since reset_load(). [any thread]
+  // The share of a block's time that processing takes, see LoadMeter. `worst`: since reset_load(). [any thread]
   struct Load {
-    float mean = 0, worst = 0;
+    float median = 0, worst = 0;
   };
-  Load load() const noexcept { return {load_.mean(), load_.worst()}; }
+  Load load() const noexcept { return {load_.median(), load_.worst()}; }
   void reset_load() noexcept { load_.reset(); }
   // Counted since prepareToPlay(): input samples that counted as 0; restarts of models after a non-finite value. [any
   // thread]
@@ -210,6 +240,7 @@ class Processor final : public juce::AudioProcessor,
   // Maps the parameters' values to the active slot's controls.
   struct ActiveControls {
     int slot = 0, count = 0;
+    bool detached = false;  // a snapshot plays the other slot, and the parameters follow later
     std::array<double, dsp::kMaxRackControls> min{}, range{};
   };
 
@@ -228,6 +259,8 @@ class Processor final : public juce::AudioProcessor,
     std::map<std::string, float> chain;
     std::optional<CabinetContent> cabinet;  // empty: unchanged. After commit(): the previous content
     std::optional<StageList> stages;        // the same
+    std::optional<SnapshotBank> snapshots;  // empty: unchanged
+    std::optional<MidiSetup> midi;          // empty: unchanged
     juce::File asked_file;                  // of a load
     bool goes_on = false;                   // do not restart a slot's model that already plays
     bool can_be_undone = true;
@@ -239,7 +272,8 @@ class Processor final : public juce::AudioProcessor,
     std::vector<uint32_t> gestures_then;
 
     bool is_void() const {
-      return !slots[0] && !slots[1] && !active_slot && !rate_mode && !anew[0] && !anew[1] && !cabinet && !stages;
+      return !slots[0] && !slots[1] && !active_slot && !rate_mode && !anew[0] && !anew[1] && !cabinet && !stages &&
+             !snapshots;
     }
   };
   struct Made {
@@ -259,6 +293,13 @@ class Processor final : public juce::AudioProcessor,
     bool plays = false;   // whether a learned model is in the slot
     bool loaded = false;  // whether the kept model was loaded
     std::string name;     // of a converted capture
+  };
+  struct Audition {
+    Session before;
+    int slot = 0;
+    uint64_t sessions_then = 0;
+    juce::File file;
+    uint64_t request = 0;  // the slot's, if nothing else was requested since
   };
   // Objects that a commit replaced; to be freed without the lock.
   struct Forgotten {
@@ -283,6 +324,7 @@ class Processor final : public juce::AudioProcessor,
   Change asked() const;
   Session last_session() const { return going_to_ ? *going_to_ : current_session(); }
   void go_back_or_on(bool back);
+  void go_to(Session session);
   uint64_t next_request(int slot);  // cancels what loads into the slot
   bool superseded(const Change& change, size_t slot) const;
   bool moved_since(const Change& change, const juce::AudioProcessorParameter& parameter) const;
@@ -298,7 +340,21 @@ class Processor final : public juce::AudioProcessor,
   // The same for the list of stages.
   Forgotten edit_stages(const std::function<void(StageList&)>& edit);
 
+  Snapshot current_snapshot() const;
+  void use_snapshots(const SnapshotBank& bank);
+  void fill_snapshot_table();
+
   // Without mutex_.
+  enum class Keep { at_once, audition };
+  uint64_t request_load(int slot, const juce::File& file, Keep keep);
+  void edit_snapshots(const std::function<void(SnapshotBank&)>& edit);
+  void edit_midi(const std::function<void(MidiSetup&)>& edit);
+  void tick_midi();
+  // Recalls the snapshot that the parameter names, unless it was recalled already. `yes`: [any thread but the audio
+  // thread]
+  enum class Wait { no, yes };
+  void follow_snapshot(Wait wait) noexcept;
+  void finish_recall();  // what the audio thread has left to do [any thread but the audio thread]
   Made make(const Change& change) const;
   enum class Refuse { no, model_that_does_not_play };
   std::string carry_out(Change& change, Refuse refuse = Refuse::no);  // returns why it was refused
@@ -357,6 +413,9 @@ class Processor final : public juce::AudioProcessor,
       unread_state_;  // a session that could not be read; returned to the host until something is loaded here
 
   Learned learned_;
+  std::optional<Audition> audition_;
+  SnapshotBank bank_;
+  MidiSetup midi_setup_;
 
   std::mutex chain_mutex_;  // held while stages are made; never taken by the message thread; guards the two below
   uint64_t played_cabinet_ = 0, played_stages_ = 0;
@@ -364,10 +423,14 @@ class Processor final : public juce::AudioProcessor,
 
   juce::SpinLock controls_lock_;  // the audio thread only tries to lock it
   ActiveControls active_controls_;
+  MovedParameters moved_;
+  SnapshotTable snapshot_table_{parameters_, moved_};  // guarded by controls_lock_
+  MidiMap midi_{getParameters(), *parameters_.snapshot, kSnapshots, moved_};
+  std::atomic<int> recalled_{0};  // the value of the snapshot parameter that was acted on
+  std::atomic<bool> unfinished_recall_{false};
 
-  dsp::ProcessSpec spec_;               // from prepareToPlay(); rate 0: not prepared
-  std::atomic<int> asked_program_{-1};  // by MIDI
-  std::atomic<bool> edited_{false};     // whether a change that the host does not know of was made by the user
+  dsp::ProcessSpec spec_;            // from prepareToPlay(); rate 0: not prepared
+  std::atomic<bool> edited_{false};  // whether a change that the host does not know of was made by the user
 };
 
 }  // namespace coil::plugin

@@ -15,7 +15,7 @@ std::string path_of(const juce::File& file) { return file.getFullPathName().toSt
 // A preset into the change; returns what of it plays otherwise than it says, in one line.
 std::string read_preset(const juce::File& file, ModelLibrary& library, SlotContent& slot,
                         std::map<std::string, float>& chain, std::optional<CabinetContent>& cabinet, StageList& stages,
-                        std::optional<dsp::RateMode>& rate_mode) {
+                        std::optional<dsp::RateMode>& rate_mode, std::optional<SnapshotBank>& snapshots) {
   Preset preset = preset_from_bytes(ModelLibrary::read(file), path_of(file) + ": the preset");
   locate(preset.session, file.getParentDirectory(), library);
   slot = std::move(preset.session.slots[0]);
@@ -29,6 +29,7 @@ std::string read_preset(const juce::File& file, ModelLibrary& library, SlotConte
   if (cabinet) resolve(*cabinet);
   stages = std::move(preset.session.stages);
   resolve(stages, library);
+  snapshots = std::move(preset.session.snapshots);
   if (preset.session.rate_mode != dsp::RateMode::model_default) rate_mode = preset.session.rate_mode;
   std::string remark;
   const auto add = [&](const std::string& warning) {
@@ -45,17 +46,31 @@ std::string read_preset(const juce::File& file, ModelLibrary& library, SlotConte
 // ---------------------------------------------------------------- asking
 
 void Processor::load_file(int slot, const juce::File& file) {
+  bool auditions = false;
+  {
+    const std::lock_guard lock(mutex_);
+    auditions = audition_ && audition_->slot == slot;
+  }
+  if (auditions && auditioned() != file) audition(file);
+  keep_audition();  // one undo step for all that was heard
+  if (!auditions) request_load(slot, file, Keep::at_once);
+}
+
+uint64_t Processor::request_load(int slot, const juce::File& file, Keep keep) {
   Change change;
+  uint64_t request = 0;
   {
     const std::lock_guard lock(mutex_);
     change = asked();
+    change.can_be_undone = keep == Keep::at_once;
     Slot& to = slots_[size_t(slot)];
-    change.requests[size_t(slot)] = next_request(slot);
+    change.requests[size_t(slot)] = request = next_request(slot);
     to.loading_file = to.asked_file = change.asked_file = file;
     to.load_error.clear();
   }
   sendChangeMessage();
   background_->post(this, [this, slot, file, change = std::move(change)] { load_now(slot, file, change); });
+  return request;
 }
 
 void Processor::load_now(int slot, const juce::File& file, Change change) {
@@ -69,7 +84,9 @@ void Processor::load_now(int slot, const juce::File& file, Change change) {
   try {
     if (file.hasFileExtension(kPresetExtension)) {
       remark = read_preset(file, *library_, change.slots[at].emplace(), change.chain, change.cabinet,
-                           change.stages.emplace(), change.rate_mode);
+                           change.stages.emplace(), change.rate_mode, change.snapshots);
+      for (auto& snapshot : change.snapshots->all)
+        if (snapshot) snapshot->slot = slot;
     } else {
       change.slots[at] = slot_with(library_->load(file), path_of(file));
     }
@@ -84,7 +101,7 @@ void Processor::load_now(int slot, const juce::File& file, Change change) {
     if (slots_[at].request != request) return;
     slots_[at].loading_file = juce::File();
     slots_[at].load_error = wrong;
-  } else if (change.slots[at]) {
+  } else if (change.slots[at] && change.can_be_undone) {
     library_->note_recent(file);
   }
   if (wrong.empty() && !remark.empty()) {
@@ -136,6 +153,7 @@ void Processor::set_rate_mode(dsp::RateMode mode) {
 }
 
 void Processor::undo() {
+  if (auditioned() != juce::File()) return cancel_audition();
   {
     const std::lock_guard lock(mutex_);
     uint64_t latest = 0;
@@ -152,21 +170,27 @@ void Processor::undo() {
 }
 
 void Processor::redo() {
+  keep_audition();
   const std::lock_guard lock(mutex_);
   go_back_or_on(false);
 }
 
 void Processor::go_back_or_on(bool back) {
   std::optional<Session> session = back ? history_.undo(last_session()) : history_.redo(last_session());
-  if (!session) return;
+  if (session) go_to(std::move(*session));
+}
+
+void Processor::go_to(Session session) {
   going_to_ = session;
   Change change = asked();
-  for (size_t i = 0; i < session->slots.size(); ++i) change.slots[i] = std::move(session->slots[i]);
-  change.active_slot = session->active_slot;
-  change.rate_mode = session->rate_mode;
-  change.chain = std::move(session->chain);
-  change.cabinet = std::move(session->cabinet);
-  change.stages = std::move(session->stages);
+  for (size_t i = 0; i < session.slots.size(); ++i) change.slots[i] = std::move(session.slots[i]);
+  change.active_slot = session.active_slot;
+  change.rate_mode = session.rate_mode;
+  change.chain = std::move(session.chain);
+  change.cabinet = std::move(session.cabinet);
+  change.stages = std::move(session.stages);
+  change.snapshots = std::move(session.snapshots);
+  change.midi = std::move(session.midi);
   change.goes_on = true;
   change.can_be_undone = false;
   background_->post(this, [this, step = ++steps_, change = std::move(change)]() mutable {
@@ -274,7 +298,8 @@ bool Processor::commit(Change& change, Made& made, Forgotten& forgotten) {
   for (size_t i = 0; i < slots_.size(); ++i) {
     const bool dropped = change.slots[i] && superseded(change, i);
     if (dropped) change.slots[i].reset();
-    if (dropped && change.requests[i] != 0) change.cabinet.reset(), change.stages.reset();  // a preset's
+    if (dropped && change.requests[i] != 0)
+      change.cabinet.reset(), change.stages.reset(), change.snapshots.reset();  // a preset's
     const bool concerned = dropped || change.slots[i] || made.slot_models[i];
     stale |= concerned && (dropped || made.versions[i] != slots_[i].version);
   }
@@ -306,6 +331,9 @@ bool Processor::commit(Change& change, Made& made, Forgotten& forgotten) {
     ++stages_version_;
   }
   set_chain(change);
+  if (change.snapshots) use_snapshots(*change.snapshots);
+  fill_snapshot_table();
+  if (change.midi) midi_.use(midi_setup_ = *change.midi);
   if (change.slots[active] || int(active) != was_active) show_controls(&change);
   return true;
 }

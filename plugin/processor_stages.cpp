@@ -69,9 +69,7 @@ void Processor::add_now(std::shared_ptr<const FurtherStage> stage, int place) {
         const int at = std::clamp(place, 0, int(stages.size()));
         stages.insert(stages.begin() + at, {number, std::move(stage)});
       });
-      const Parameters::Stage& parameters = parameters_.further[size_t(number)];
-      parameters.on->setValue(1);
-      parameters.mix->setValue(1);
+      parameters_.set_chain({{stage_id(number, "on"), 1.0f}, {stage_id(number, "mix"), 100.0f}});
     } else {
       wrong = "the plugin has room for " + std::to_string(dsp::kFurtherStages) + " stages besides the usual three";
     }

@@ -115,20 +115,88 @@ std::shared_ptr<const dsp::ImpulseResponse> response_from(const Json& json, std:
   return response;
 }
 
+MicrophoneSettings settings_from(const Json& json) {
+  const auto within = [&](const char* key, float min, float max) {
+    const float value = json.at(key).get<float>();
+    return std::isfinite(value) ? std::clamp(value, min, max) : 0.0f;
+  };
+  return {within("level_db", kMinMicrophoneDb, kMaxMicrophoneDb), within("pan", -1, 1),
+          within("delay_ms", 0, dsp::kMaxMicrophoneDelayMs), json.at("inverted").get<bool>()};
+}
+
 MicrophoneContent microphone_from(const Json& json, std::span<const std::byte>& files, const std::string& what) {
   MicrophoneContent microphone;
   if (json.is_null()) return microphone;
   microphone.name = json.at("name").get<std::string>();
   microphone.path = json.at("path").get<std::string>();
   microphone.checksum = json.at("checksum").get<std::string>();
-  const auto within = [&](const char* key, float min, float max) {
-    const float value = json.at(key).get<float>();
-    return std::isfinite(value) ? std::clamp(value, min, max) : 0.0f;
-  };
-  microphone.settings = {within("level_db", kMinMicrophoneDb, kMaxMicrophoneDb), within("pan", -1, 1),
-                         within("delay_ms", 0, dsp::kMaxMicrophoneDelayMs), json.at("inverted").get<bool>()};
+  microphone.settings = settings_from(json);
   if (json.contains("samples")) microphone.response = response_from(json.at("samples"), files, what);
   return microphone;
+}
+
+Json to_json(const Snapshot& snapshot) {
+  Json microphones = Json::array();
+  for (const MicrophoneSettings& each : snapshot.microphones)
+    microphones.push_back(
+        {{"level_db", each.level_db}, {"pan", each.pan}, {"delay_ms", each.delay_ms}, {"inverted", each.inverted}});
+  return {{"slot", snapshot.slot},
+          {"chain", snapshot.chain},
+          {"controls", snapshot.controls},
+          {"microphones", std::move(microphones)}};
+}
+
+SnapshotBank snapshots_from(const Json& json) {
+  SnapshotBank bank;
+  for (size_t i = 0; i < bank.all.size(); ++i) {
+    const Json& from = json.at("all").at(i);
+    if (from.is_null()) continue;
+    Snapshot& to = bank.all[i].emplace();
+    to.slot = std::clamp(from.at("slot").get<int>(), 0, dsp::kSlots - 1);
+    to.chain = finite_values(from.at("chain"));
+    to.controls = finite_values(from.at("controls"));
+    for (size_t m = 0; m < to.microphones.size(); ++m) to.microphones[m] = settings_from(from.at("microphones").at(m));
+  }
+  bank.recalled = std::clamp(json.at("recalled").get<int>(), 0, kSnapshots);
+  if (bank.recalled > 0 && !bank.all[size_t(bank.recalled - 1)]) bank.recalled = 0;
+  return bank;
+}
+
+constexpr std::pair<MidiSource::Kind, const char*> kMidiKinds[] = {{MidiSource::Kind::controller, "controller"},
+                                                                   {MidiSource::Kind::note, "note"}};
+constexpr std::pair<MidiPrograms, const char*> kMidiPrograms[] = {
+    {MidiPrograms::library, "library"}, {MidiPrograms::presets, "presets"}, {MidiPrograms::snapshots, "snapshots"}};
+
+// The value of this name; the first one if there is none.
+template <typename Names>
+auto named(const Names& names, const Json& name) {
+  for (const auto& [value, text] : names)
+    if (name == text) return value;
+  return names[0].first;
+}
+
+template <typename Names, typename Value>
+std::string name_of(const Names& names, Value value) {
+  for (const auto& [each, text] : names)
+    if (each == value) return text;
+  return names[0].second;
+}
+
+Json to_json(const MidiSetup& midi) {
+  Json links = Json::array();
+  for (const MidiLink& link : midi.links)
+    links.push_back(
+        {{"kind", name_of(kMidiKinds, link.source.kind)}, {"number", link.source.number}, {"target", link.target}});
+  return {{"links", std::move(links)}, {"programs", name_of(kMidiPrograms, midi.programs)}};
+}
+
+MidiSetup midi_from(const Json& json) {
+  MidiSetup midi;
+  for (const Json& link : json.at("links"))
+    midi.link({named(kMidiKinds, link.at("kind")), std::clamp(link.at("number").get<int>(), 0, 127)},
+              link.at("target").get<std::string>());
+  midi.programs = named(kMidiPrograms, json.at("programs"));
+  return midi;
 }
 
 }  // namespace
@@ -141,6 +209,11 @@ std::vector<std::byte> to_bytes(const Session& session) {
   if (session.cabinet)
     for (const MicrophoneContent& each : session.cabinet->microphones) object["cabinet"].push_back(to_json(each));
   object["stages"] = text_of(session.stages);
+  if (!session.snapshots.empty()) {
+    object["snapshots"] = {{"recalled", session.snapshots.recalled}, {"all", Json::array()}};
+    for (const auto& each : session.snapshots.all) object["snapshots"]["all"].push_back(each ? to_json(*each) : Json());
+  }
+  if (session.midi != MidiSetup{}) object["midi"] = to_json(session.midi);
   const std::string json = object.dump(-1, ' ', false, Json::error_handler_t::replace);
   Header header{};
   std::memcpy(header.magic, kMagic, sizeof kMagic);
@@ -195,6 +268,8 @@ Session session_from_bytes(std::span<const std::byte> bytes, const std::string& 
         session.cabinet->microphones[i] = microphone_from(json.at("cabinet").at(i), files, what);
     }
     if (json.contains("stages")) session.stages = stages_from_text(json.at("stages").get<std::string>(), what);
+    if (json.contains("snapshots")) session.snapshots = snapshots_from(json.at("snapshots"));
+    if (json.contains("midi")) session.midi = midi_from(json.at("midi"));
     return session;
   } catch (const Json::exception& error) {
     throw Error(what + " cannot be read: " + error.what());

@@ -1,5 +1,5 @@
 // What a host saves for the plugin, and what a user preset contains: the models of both slots with their controls, the
-// cabinet, the list of stages, and the chain's values.
+// cabinet, the list of stages, the chain's values, snapshots and what MIDI moves.
 #pragma once
 
 #include <array>
@@ -11,7 +11,9 @@
 
 #include "dsp/rack.h"
 #include "plugin/cabinet.h"
+#include "plugin/midi_map.h"
 #include "plugin/slot_content.h"
+#include "plugin/snapshots.h"
 #include "plugin/stages.h"
 
 namespace coil::plugin {
@@ -23,6 +25,8 @@ struct Session {
   dsp::RateMode rate_mode = dsp::RateMode::model_default;
   std::optional<CabinetContent> cabinet;  // empty: saved by a version without cabinets
   StageList stages = usual_stages();
+  SnapshotBank snapshots;
+  MidiSetup midi;
 };
 
 // The file format: everything, including file_bytes and the responses that fits_into_session(), protected by a

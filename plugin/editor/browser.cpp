@@ -8,11 +8,28 @@
 namespace coil::plugin {
 namespace {
 
+constexpr int kAuditionAfterMs = 120, kStarWidth = 30, kTagHeight = 20, kTagRows = 2;
+
+juce::String capitalised(const juce::String& text) { return text.substring(0, 1).toUpperCase() + text.substring(1); }
+
 juce::String origin(const LibraryEntry& entry) {
   juce::String text = entry.factory ? "Factory" : "User";
   if (entry.is_preset) text << " preset";
   if (entry.folder.isNotEmpty()) text << ", " << entry.folder;
   return text;
+}
+
+// The second line of an entry.
+juce::String kind_of(const LibraryEntry& entry) {
+  juce::StringArray others = entry.tags;
+  others.removeString(entry.category, true);
+  const juce::String tags = others.joinIntoString(", ");
+  const juce::String kind = entry.is_preset || entry.category.isEmpty() ? origin(entry) : capitalised(entry.category);
+  return tags.isEmpty() ? kind : kind + ": " + tags;
+}
+
+bool has_tags(const LibraryEntry& entry, const juce::StringArray& wanted) {
+  return std::all_of(wanted.begin(), wanted.end(), [&](const auto& tag) { return entry.tags.contains(tag, true); });
 }
 
 void paint_selection(juce::Graphics& g, int width, int height, bool with_keyboard) {
@@ -30,7 +47,8 @@ void Browser::PlaceList::paintListBoxItem(int row, juce::Graphics& g, int width,
   if (selected) paint_selection(g, width, height, browser_.place_list_.hasKeyboardFocus(true));
   g.setFont(theme::font(theme::kTextNormal));
   g.setColour(selected ? theme::kText : theme::kTextSoft);
-  const int indent = place.folder.isEmpty() ? theme::kGap : 2 * theme::kGap;
+  const bool is_folder = place.kind == Place::Kind::factory || place.kind == Place::Kind::user;
+  const int indent = is_folder && place.name.isNotEmpty() ? 2 * theme::kGap : theme::kGap;
   g.drawText(place.label, indent, 0, width - indent, height, juce::Justification::centredLeft);
 }
 
@@ -39,20 +57,28 @@ void Browser::EntryList::paintListBoxItem(int row, juce::Graphics& g, int width,
   const auto& entry = browser_.shown_[static_cast<size_t>(row)];
   if (selected) paint_selection(g, width, height, browser_.entry_list_.hasKeyboardFocus(true));
   auto area = juce::Rectangle<int>(width, height).reduced(theme::kGap, 4);
+  const auto star = area.removeFromRight(kStarWidth - theme::kGap).toFloat().withSizeKeepingCentre(15, 15);
+  if (browser_.is_favourite(entry.file))
+    fill_icon(g, Icon::star, star, theme::kCopper);
+  else if (selected)
+    draw_icon(g, Icon::star, star, theme::kTextFaint);
   g.setFont(theme::font(theme::kTextNormal, theme::Weight::strong));
   g.setColour(theme::kText);
   g.drawText(entry.name, area.removeFromTop(area.getHeight() / 2), juce::Justification::centredLeft);
-  const auto& task = browser_.details_of(entry).task;
   g.setFont(theme::font(theme::kTextSmall));
   g.setColour(theme::kTextFaint);
-  g.drawText(entry.is_preset || task.isEmpty() ? origin(entry) : origin(entry) + ", " + task, area,
-             juce::Justification::centredLeft);
+  g.drawText(kind_of(entry), area, juce::Justification::centredLeft);
 }
 
 juce::String Browser::EntryList::getNameForRow(int row) {
   if (row < 0 || row >= getNumRows()) return {};
   const auto& entry = browser_.shown_[static_cast<size_t>(row)];
-  return entry.name + ", " + origin(entry) + ", " + browser_.details_of(entry).task;
+  return entry.name + ", " + origin(entry) + ", " + kind_of(entry) +
+         (browser_.is_favourite(entry.file) ? ", favourite" : "");
+}
+
+void Browser::EntryList::listBoxItemClicked(int row, const juce::MouseEvent& event) {
+  if (event.x > event.eventComponent->getWidth() - kStarWidth) browser_.turn_favourite(row);
 }
 
 Browser::Browser(ModelLibrary& library) : library_(library) {
@@ -70,6 +96,15 @@ Browser::Browser(ModelLibrary& library) : library_(library) {
   open_file_.setTooltip("Open a model (.safetensors) or preset (.coil) from disk (Ctrl+O)");
   open_file_.onClick = [this] { on_open_file(); };
   close_.onClick = [this] { on_close(); };
+  audition_.setClickingTogglesState(true);
+  audition_.onClick = [this] {
+    on_auditions(audition_.getToggleState());
+    if (audition_.getToggleState() && selected()) on_audition(selected()->file);
+  };
+  add_folder_.onClick = [this] { on_add_folder(); };
+  remove_folder_.setTooltip("Takes this folder off the library; its files stay where they are (Delete)");
+  remove_folder_.onClick = [this] { remove_folder(); };
+  favourite_.onClick = [this] { turn_favourite(entry_list_.getSelectedRow()); };
   load_.setTooltip("Load into the slot that plays (Return)");
   load_.onClick = [this] { load_selected(); };
   theme::make_primary(load_);
@@ -89,9 +124,11 @@ Browser::Browser(ModelLibrary& library) : library_(library) {
     label->setBorderSize({});
     label->setMinimumHorizontalScale(1);
   }
-  for (juce::Component* child : std::initializer_list<juce::Component*>{
-           &search_, &open_file_, &close_, &place_list_, &entry_list_, &name_, &task_, &description_, &load_})
+  for (juce::Component* child :
+       std::initializer_list<juce::Component*>{&search_, &audition_, &add_folder_, &open_file_, &close_, &place_list_,
+                                               &entry_list_, &name_, &favourite_, &task_, &description_, &load_})
     addAndMakeVisible(child);
+  addChildComponent(remove_folder_);
 }
 
 Browser::~Browser() { search_.removeKeyListener(this); }
@@ -100,9 +137,10 @@ void Browser::open(const juce::File& playing) {
   library_.rescan();
   details_.clear();
   search_.setText({}, juce::dontSendNotification);
+  const juce::ScopedValueSetter<bool> filling(filling_, true);
   fill_places();
   place_list_.selectRow(0);
-  fill_entries();
+  show_place();
   const auto found =
       std::find_if(shown_.begin(), shown_.end(), [&](const auto& entry) { return entry.file == playing; });
   if (found != shown_.end()) select(static_cast<int>(found - shown_.begin()));
@@ -110,43 +148,117 @@ void Browser::open(const juce::File& playing) {
   if (isShowing()) search_.grabKeyboardFocus();
 }
 
+void Browser::add_folder(const juce::File& folder) {
+  library_.add_folder(folder);
+  fill_places();
+  for (size_t i = 0; i < places_.size(); ++i)
+    if (places_[i].added == folder) place_list_.selectRow(static_cast<int>(i));
+}
+
+void Browser::remove_folder() {
+  if (place().added == juce::File()) return;
+  library_.remove_folder(place().added);
+  fill_places();
+  place_list_.selectRow(0);
+  show_place();
+}
+
 void Browser::fill_places() {
   const auto entries = library_.entries();
-  places_ = {{Place::Kind::all, "", "All"}, {Place::Kind::recent, "", "Recent"}};
-  const auto add = [&](Place::Kind kind, const juce::String& label, bool factory) {
-    places_.push_back({kind, "", label});
+  using Kind = Place::Kind;
+  places_ = {{Kind::all, "", "All", {}}, {Kind::favourites, "", "Favourites", {}}, {Kind::recent, "", "Recent", {}}};
+  juce::StringArray categories;
+  for (const auto& entry : entries)
+    if (entry.category.isNotEmpty()) categories.addIfNotAlreadyThere(entry.category, true);
+  categories.sort(true);
+  for (const auto& category : categories) places_.push_back({Kind::category, category, capitalised(category), {}});
+  const auto add = [&](Kind kind, const juce::String& label, bool factory) {
+    places_.push_back({kind, "", label, {}});
     juce::StringArray folders;
     for (const auto& entry : entries)
       if (entry.factory == factory && entry.folder.isNotEmpty()) folders.addIfNotAlreadyThere(entry.folder);
-    for (const auto& folder : folders) places_.push_back({kind, folder, folder});
+    const auto added = library_.added_folders();
+    if (!factory)
+      for (const auto& folder : added) folders.addIfNotAlreadyThere(folder.getFileName());  // also an empty one
+    for (const auto& folder : folders) {
+      const auto own = std::find_if(added.begin(), added.end(),
+                                    [&](const auto& each) { return !factory && each.getFileName() == folder; });
+      places_.push_back({kind, folder, folder, own != added.end() ? *own : juce::File()});
+    }
   };
-  add(Place::Kind::factory, "Factory", true);
-  add(Place::Kind::user, "User", false);
+  add(Kind::factory, "Factory", true);
+  add(Kind::user, "User", false);
   place_list_.updateContent();
 }
 
-void Browser::fill_entries() {
+const Browser::Place& Browser::place() const {
+  const int last = static_cast<int>(places_.size()) - 1;
+  return places_[static_cast<size_t>(juce::jlimit(0, last, place_list_.getSelectedRow()))];
+}
+
+void Browser::show_place() {
+  tags_.clear();
+  remove_folder_.setVisible(place().added != juce::File());
+  resized();
+  fill_entries();
+  fill_tags();
+}
+
+std::vector<LibraryEntry> Browser::entries_of(const Place& place) {
+  using Kind = Place::Kind;
   const auto found = library_.search(search_.getText());
-  const Place place =
-      places_[static_cast<size_t>(juce::jlimit(0, static_cast<int>(places_.size()) - 1, place_list_.getSelectedRow()))];
-  const auto here = [&](const LibraryEntry& entry) {
-    if (place.kind == Place::Kind::all) return true;
-    return entry.factory == (place.kind == Place::Kind::factory) &&
-           (place.folder.isEmpty() || entry.folder == place.folder);
-  };
-  shown_.clear();
-  if (place.kind == Place::Kind::recent) {
+  std::vector<LibraryEntry> entries;
+  if (place.kind == Kind::recent) {
     for (const auto& file : library_.recent()) {
       const auto listed =
           std::find_if(found.begin(), found.end(), [&](const auto& entry) { return entry.file == file; });
       if (listed != found.end())
-        shown_.push_back(*listed);
+        entries.push_back(*listed);
       else if (file.getFileName().containsIgnoreCase(search_.getText().trim()))
-        shown_.push_back({file, file.getFileNameWithoutExtension(), "", false, file.hasFileExtension("coil")});
+        entries.push_back({file, file.getFileNameWithoutExtension(), "", false, file.hasFileExtension("coil"), {}, {}});
     }
-  } else {
-    std::copy_if(found.begin(), found.end(), std::back_inserter(shown_), here);
+    return entries;
   }
+  std::copy_if(found.begin(), found.end(), std::back_inserter(entries), [&](const LibraryEntry& entry) {
+    if (place.kind == Kind::all) return true;
+    if (place.kind == Kind::favourites) return is_favourite(entry.file);
+    if (place.kind == Kind::category) return entry.category.equalsIgnoreCase(place.name);
+    return entry.factory == (place.kind == Kind::factory) &&
+           (place.name.isEmpty() || entry.folder == place.name || entry.folder.startsWith(place.name + "/"));
+  });
+  return entries;
+}
+
+// The tags of what is listed, the most frequent first; a tag that all or only one of the entries have filters nothing.
+void Browser::fill_tags() {
+  std::map<juce::String, int> counts;
+  for (const auto& entry : shown_)
+    for (const auto& tag : entry.tags) ++counts[tag];
+  std::vector<std::pair<int, juce::String>> order;
+  for (const auto& [tag, count] : counts)
+    if (count > 1 && count < static_cast<int>(shown_.size())) order.emplace_back(-count, tag);
+  std::sort(order.begin(), order.end());
+  for (const auto& [count, tag] : order) {
+    auto button = std::make_unique<juce::TextButton>(tag);
+    button->setTitle("Tag " + tag);
+    button->setTooltip("Lists only what has the tag " + tag);
+    button->setClickingTogglesState(true);
+    button->setMouseClickGrabsKeyboardFocus(false);
+    button->onClick = [this] { fill_entries(); };
+    addChildComponent(*button);
+    tags_.push_back(std::move(button));
+  }
+  resized();
+}
+
+void Browser::fill_entries() {
+  const juce::ScopedValueSetter<bool> filling(filling_, true);
+  favourites_ = library_.favourites();
+  juce::StringArray wanted;
+  for (const auto& tag : tags_)
+    if (tag->getToggleState()) wanted.add(tag->getButtonText());
+  shown_ = entries_of(place());
+  std::erase_if(shown_, [&](const LibraryEntry& entry) { return !has_tags(entry, wanted); });
   entry_list_.updateContent();
   entry_list_.deselectAllRows();
   select(0);
@@ -159,6 +271,35 @@ void Browser::select(int row) {
   entry_list_.selectRow(juce::jlimit(0, static_cast<int>(shown_.size()) - 1, row));
 }
 
+const LibraryEntry* Browser::selected() const {
+  const int row = entry_list_.getSelectedRow();
+  return row >= 0 && row < static_cast<int>(shown_.size()) ? &shown_[static_cast<size_t>(row)] : nullptr;
+}
+
+void Browser::entry_selected() {
+  show_details();
+  if (!filling_ && audition_.getToggleState() && selected()) startTimer(kAuditionAfterMs);
+}
+
+void Browser::timerCallback() {
+  stopTimer();
+  if (isVisible() && selected()) on_audition(selected()->file);
+}
+
+bool Browser::is_favourite(const juce::File& file) const {
+  return std::find(favourites_.begin(), favourites_.end(), file) != favourites_.end();
+}
+
+void Browser::turn_favourite(int row) {
+  if (row < 0 || row >= static_cast<int>(shown_.size())) return;
+  const auto file = shown_[static_cast<size_t>(row)].file;
+  library_.set_favourite(file, !is_favourite(file));
+  favourites_ = library_.favourites();
+  if (place().kind == Place::Kind::favourites) fill_entries();
+  show_details();
+  entry_list_.repaint();
+}
+
 const EntryDetails& Browser::details_of(const LibraryEntry& entry) {
   const auto path = entry.file.getFullPathName();
   if (const auto known = details_.find(path); known != details_.end()) return known->second;
@@ -166,30 +307,32 @@ const EntryDetails& Browser::details_of(const LibraryEntry& entry) {
 }
 
 void Browser::show_details() {
-  const int row = entry_list_.getSelectedRow();
-  const bool any = row >= 0 && row < static_cast<int>(shown_.size());
-  load_.setEnabled(any);
+  const auto* entry = selected();
+  load_.setEnabled(entry);
+  favourite_.setEnabled(entry);
+  favourite_.setToggleState(entry && is_favourite(entry->file), juce::dontSendNotification);
   for (auto* label : {&name_, &task_, &description_}) label->setText({}, juce::dontSendNotification);
-  if (any) {
-    const auto& entry = shown_[static_cast<size_t>(row)];
-    const auto& details = details_of(entry);
-    name_.setText(entry.name, juce::dontSendNotification);
-    task_.setText(details.task, juce::dontSendNotification);
-    description_.setText(details.description + "\n\n" + details.facts.joinIntoString("\n"), juce::dontSendNotification);
-    description_.setTooltip(entry.file.getFullPathName());
-  }
+  if (!entry) return;
+  const auto& details = details_of(*entry);
+  name_.setText(entry->name, juce::dontSendNotification);
+  task_.setText(details.task, juce::dontSendNotification);
+  description_.setText(details.description + "\n\n" + details.facts.joinIntoString("\n"), juce::dontSendNotification);
+  description_.setTooltip(entry->file.getFullPathName());
 }
 
 void Browser::load_selected() {
-  const int row = entry_list_.getSelectedRow();
-  if (row < 0 || row >= static_cast<int>(shown_.size())) return;
-  const auto file = shown_[static_cast<size_t>(row)].file;
-  on_load(file);
+  stopTimer();
+  if (const auto* entry = selected()) {
+    const auto file = entry->file;
+    on_load(file);
+  }
 }
 
 bool Browser::keyPressed(const juce::KeyPress& key) {
-  if (key == juce::KeyPress::escapeKey) {
-    on_close();
+  if (key == juce::KeyPress::escapeKey) return on_close(), true;
+  if (key.isKeyCode('d') || key.isKeyCode('D')) {
+    if (!key.getModifiers().isCommandDown()) return false;
+    turn_favourite(entry_list_.getSelectedRow());
     return true;
   }
   return false;
@@ -212,7 +355,9 @@ void Browser::paint(juce::Graphics& g) {
   if (shown_.empty()) {
     g.setFont(theme::font(theme::kTextNormal));
     g.setColour(theme::kTextFaint);
-    const auto text = search_.isEmpty() ? "Nothing here yet." : "Nothing has this name.";
+    const auto text = !search_.isEmpty()                        ? "Nothing has this name or tag."
+                      : place().kind == Place::Kind::favourites ? "No favourites yet: click the star of an entry."
+                                                                : "Nothing here yet.";
     g.drawFittedText(text, list_area_.reduced(theme::kPad), juce::Justification::centred, 2);
   }
 }
@@ -229,23 +374,52 @@ void Browser::resized() {
   close_.setBounds(top.removeFromRight(kSearchHeight));
   top.removeFromRight(theme::kGap);
   open_file_.setBounds(top.removeFromRight(kOpenWidth));
-  top.removeFromRight(theme::kGap);
+  top.removeFromRight(theme::kGap / 2);
+  add_folder_.setBounds(top.removeFromRight(kSearchHeight));
+  audition_.setBounds(top.removeFromRight(kSearchHeight));
+  top.removeFromRight(theme::kGap / 2);
   search_.setBounds(top);
   search_icon_area_ = top.withWidth(kSearchHeight).reduced(theme::kGap);
   area.removeFromTop(theme::kGap);
-  place_list_.setBounds(area.removeFromLeft(kPlacesWidth));
+  auto places = area.removeFromLeft(kPlacesWidth);
+  if (remove_folder_.isVisible()) remove_folder_.setBounds(places.removeFromBottom(theme::kRow));
+  place_list_.setBounds(places);
   area.removeFromLeft(theme::kGap);
   details_area_ = area.removeFromRight(std::max(kMinDetails, area.getWidth() * 2 / 5));
   area.removeFromRight(theme::kGap);
   list_area_ = area;
-  entry_list_.setBounds(area.reduced(theme::kGap / 2));
+  tags_area_ = area.reduced(theme::kGap, theme::kGap / 2 + 2);
+  layout_tags();
+  entry_list_.setBounds(area.reduced(theme::kGap / 2).withTop(tags_area_.getBottom() + theme::kGap / 2));
   auto details = details_area_.reduced(theme::kPad);
   load_.setBounds(details.removeFromBottom(theme::kButton + 2));
   details.removeFromBottom(theme::kGap);
-  name_.setBounds(details.removeFromTop(kNameHeight));
+  auto head = details.removeFromTop(kNameHeight);
+  favourite_.setBounds(head.removeFromRight(kNameHeight));
+  name_.setBounds(head.withTrimmedRight(theme::kGap / 2));
   task_.setBounds(details.removeFromTop(kTaskHeight));
   details.removeFromTop(theme::kGap);
   description_.setBounds(details);
+}
+
+// As many as find room in two rows.
+void Browser::layout_tags() {
+  const auto font = theme::font(theme::kTextSmall);
+  auto row = tags_area_.withHeight(kTagHeight);
+  int rows = tags_.empty() ? 0 : 1;
+  for (auto& tag : tags_) {
+    const int width = juce::roundToInt(font.getStringWidthFloat(tag->getButtonText())) + 2 * theme::kGap;
+    if (width > row.getWidth() && rows < kTagRows) {
+      ++rows;
+      row = tags_area_.withY(row.getBottom() + theme::kGap / 2).withHeight(kTagHeight);
+    }
+    const bool fits = rows <= kTagRows && width <= row.getWidth();
+    tag->setVisible(fits);
+    if (!fits) continue;
+    tag->setBounds(row.removeFromLeft(width));
+    row.removeFromLeft(theme::kGap / 2);
+  }
+  tags_area_ = tags_area_.withHeight(rows > 0 ? row.getBottom() - tags_area_.getY() : 0);
 }
 
 }  // namespace coil::plugin

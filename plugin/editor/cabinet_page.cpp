@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "plugin/editor/midi_target.h"
 #include "plugin/editor/theme.h"
 
 namespace coil::plugin {
@@ -167,6 +168,8 @@ CabinetPage::CabinetPage(Processor& processor)
   cabinet_on_.setClickingTogglesState(true);
   equaliser_on_.setClickingTogglesState(true);
   cabinet_on_.set_colour_when_on(theme::kSteel);
+  set_midi_target(cabinet_on_, *processor.parameters().cabinet_on);
+  set_midi_target(equaliser_on_, *processor.parameters().equaliser_on);
   for (int i = 0; i < kMicrophones; ++i) {
     auto& panel = microphones_[static_cast<size_t>(i)];
     panel = std::make_unique<MicrophonePanel>(processor, i);

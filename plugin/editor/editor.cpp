@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "capture/teachers/teacher.h"
+#include "plugin/editor/midi_target.h"
 #include "plugin/editor/theme.h"
 #include "base/error.h"
 
@@ -91,6 +92,15 @@ Editor::Editor(Processor& processor)
   browser_.on_close = [this] { close_browser(); };
   browser_.on_open_file = [this] { open_file_dialog(); };
   browser_.on_load = [this](const juce::File& file) { load(file); };
+  browser_.on_audition = [this](const juce::File& file) { processor_.audition(file); };
+  browser_.on_auditions = [this](bool on) {
+    settings_.keep_auditions(on);
+    if (!on) processor_.cancel_audition();
+  };
+  browser_.on_add_folder = [this] { choose_folder(); };
+  browser_.set_auditions(settings_.auditions());
+  header_.on_snapshot = [this](int number) { press_snapshot(number); };
+  content_.addMouseListener(this, true);
   learn_page_.on_close = [this] { close_learn_page(); };
   header_.on_cabinet = [this] { cabinet_page_.isVisible() ? close_cabinet_page() : open_cabinet_page(); };
   cabinet_page_.on_close = [this] { close_cabinet_page(); };
@@ -118,6 +128,9 @@ Editor::Editor(Processor& processor)
 
 Editor::~Editor() {
   stopTimer();
+  content_.removeMouseListener(this);
+  processor_.cancel_audition();
+  processor_.stop_learning_midi();
   juce::Desktop::getInstance().removeFocusChangeListener(this);
   processor_.removeChangeListener(this);
   setLookAndFeel(nullptr);
@@ -133,6 +146,7 @@ void Editor::update() {
   if (!playing_) notice_.show(status, processor_.notice());
   notice_.setVisible(!playing_);
   controls_.setVisible(playing_);
+  follow_midi_learning();
   show_problem();
   resized();
   status_.tick();
@@ -151,7 +165,7 @@ juce::String Editor::problem() const {
   }
   if (const auto notice = processor_.notice(); notice.isNotEmpty() && playing_) return notice;
   const auto of_other = other.load_error.isNotEmpty() ? other.load_error : other.message;
-  return of_other.isEmpty() ? of_other : "slot " + juce::String(active == 0 ? "B" : "A") + ": " + short_form(of_other);
+  return of_other.isEmpty() ? of_other : "slot " + juce::String(active == 0 ? 2 : 1) + ": " + short_form(of_other);
 }
 
 void Editor::show_problem() {
@@ -175,6 +189,7 @@ void Editor::say(MessageBar::Kind kind, const juce::String& text) {
 }
 
 void Editor::close_message() {
+  if (shown_learning_.isNotEmpty()) return processor_.stop_learning_midi();
   closed_problem_ = std::exchange(shown_problem_, {});
   said_for_s_ = 0;
   message_.hide();
@@ -226,7 +241,10 @@ void Editor::timerCallback() {
     memory_.tick();
     spectrum_.tick(seconds);
   }
-  if (++ticks_ % kTicksPerStatus == 0) status_.tick();
+  if (++ticks_ % kTicksPerStatus == 0) {
+    status_.tick();
+    header_.tick();
+  }
   // Shortcuts must work before the first click. Some hosts show their window a little later, so try repeatedly.
   if (keyboard_tries_ > 0) {
     if (!hasKeyboardFocus(true)) take_keyboard();
@@ -287,6 +305,83 @@ void Editor::choose_response(int microphone) {
     if (const auto file = chooser.getResult(); file != juce::File()) load_response(microphone, file);
     take_keyboard();
   });
+}
+
+void Editor::choose_folder() {
+  file_chooser_ =
+      std::make_unique<juce::FileChooser>("Add a folder to the library", processor_.library().user_folder());
+  constexpr int kFlags = juce::FileBrowserComponent::openMode | juce::FileBrowserComponent::canSelectDirectories;
+  file_chooser_->launchAsync(kFlags, [this](const juce::FileChooser& chooser) {
+    try {
+      if (const auto folder = chooser.getResult(); folder != juce::File()) browser_.add_folder(folder);
+    } catch (const Error& error) {
+      say(MessageBar::Kind::error, juce::String::fromUTF8(error.what()));
+    }
+    take_keyboard();
+  });
+}
+
+void Editor::press_snapshot(int number) {
+  if (processor_.snapshots().filled[static_cast<size_t>(number - 1)]) return processor_.recall_snapshot(number);
+  processor_.store_snapshot(number);
+  say(MessageBar::Kind::done, "Stored the sound as snapshot " + snapshot_letter(number));
+}
+
+juce::String Editor::name_of_target(const juce::String& midi_target) const {
+  constexpr int kLongestName = 64;
+  for (const auto* parameter : processor_.getParameters())
+    if (const auto* named = dynamic_cast<const juce::AudioProcessorParameterWithID*>(parameter);
+        named && named->paramID == midi_target)
+      return parameter->getName(kLongestName);
+  return midi_target.replaceCharacter('_', ' ').substring(0, midi_target.length() - 1) +
+         midi_target.getLastCharacters(1).toUpperCase();
+}
+
+juce::PopupMenu Editor::target_menu(const juce::String& midi_target) {
+  juce::PopupMenu menu;
+  const std::string target = midi_target.toStdString();
+  for (int number = 1; number <= kSnapshots; ++number) {
+    if (midi_target != "snapshot_" + snapshot_letter(number).toLowerCase()) continue;
+    const bool filled = processor_.snapshots().filled[static_cast<size_t>(number - 1)];
+    menu.addItem(filled ? "Replace by the sound of now" : "Store the sound of now", [this, number] {
+      processor_.store_snapshot(number);
+      say(MessageBar::Kind::done, "Stored the sound as snapshot " + snapshot_letter(number));
+    });
+    menu.addItem("Clear", filled, false, [this, number] { processor_.clear_snapshot(number); });
+    menu.addSeparator();
+  }
+  menu.addItem("Learn MIDI", [this, target] { processor_.learn_midi(target); });
+  if (const auto source = processor_.midi_setup().source_of(target))
+    menu.addItem("Forget " + to_text(*source), [this, target] { processor_.forget_midi(target); });
+  return menu;
+}
+
+void Editor::show_target_menu(juce::Component* component) {
+  if (!component) return;
+  auto menu = target_menu(midi_target(*component));
+  menu.setLookAndFeel(&*look_and_feel_);
+  menu.showMenuAsync(juce::PopupMenu::Options().withTargetComponent(*component).withDeletionCheck(*this));
+}
+
+void Editor::mouseDown(const juce::MouseEvent& event) {
+  if (event.mods.isPopupMenu()) show_target_menu(with_midi_target(event.originalComponent));
+}
+
+void Editor::follow_midi_learning() {
+  constexpr float kUntilItComes = 1e6f;
+  const juce::String now = processor_.midi_learns();
+  if (now == shown_learning_) return;
+  const juce::String before = std::exchange(shown_learning_, now);
+  if (now.isNotEmpty()) {
+    say(MessageBar::Kind::warning, "Waiting for MIDI: move the controller for " + name_of_target(now) +
+                                       (now.startsWith("snapshot") ? ", or play a note" : "") + " (Escape cancels)");
+    said_for_s_ = kUntilItComes;
+  } else if (const auto source = processor_.midi_setup().source_of(before.toStdString())) {
+    say(MessageBar::Kind::done, name_of_target(before) + " follows " + to_text(*source));
+  } else {
+    said_for_s_ = 0;
+    message_.hide();
+  }
 }
 
 // If the file turns out not to be a capture, it is reported like any file that does not load.
@@ -377,6 +472,7 @@ void Editor::open_browser() {
 
 void Editor::close_browser() {
   browser_.setVisible(false);
+  processor_.cancel_audition();  // without effect once it was kept
   take_keyboard();
 }
 
@@ -440,6 +536,7 @@ void Editor::show_menu() {
   menu.addSubMenu("Recent", recent, recent.containsAnyActiveItems());
   menu.addSeparator();
   menu.addItem(item("Save preset", "Ctrl+S", playing, [this] { open_save_panel(); }));
+  menu.addItem(item("Copy to the other slot", "", playing, [this] { processor_.copy_to_other_slot(); }));
   menu.addItem(item("Empty this slot", "", processor_.status(slot).kind != SlotStatus::Kind::empty,
                     [this, slot] { processor_.clear(slot); }));
   menu.addSeparator();
@@ -453,6 +550,7 @@ void Editor::show_menu() {
   rate_mode("Resample", "adds latency", dsp::RateMode::resample);
   rate_mode("Rescale its steps", "no latency", dsp::RateMode::prefer_steps);
   menu.addSubMenu("When the host's rate is another", rates);
+  add_midi_menu(menu);
   juce::PopupMenu sizes;
   const auto size = [&](const juce::String& name, int width, int height) {
     const auto pixels = juce::String(width) + juce::String::fromUTF8(" \xc3\x97 ") + juce::String(height);
@@ -468,6 +566,18 @@ void Editor::show_menu() {
   }));
   menu.setLookAndFeel(&*look_and_feel_);
   menu.showMenuAsync(juce::PopupMenu::Options().withTargetComponent(header_.menu_button()).withDeletionCheck(*this));
+}
+
+void Editor::add_midi_menu(juce::PopupMenu& menu) {
+  juce::PopupMenu programs;
+  const auto chosen = processor_.midi_setup().programs;
+  const auto add = [&](const juce::String& name, MidiPrograms what) {
+    programs.addItem(name, true, chosen == what, [this, what] { processor_.set_midi_programs(what); });
+  };
+  add("An entry of the library", MidiPrograms::library);
+  add("A preset", MidiPrograms::presets);
+  add("A snapshot", MidiPrograms::snapshots);
+  menu.addSubMenu("MIDI program changes choose", programs);
 }
 
 bool Editor::keyPressed(const juce::KeyPress& key) {
@@ -497,6 +607,10 @@ bool Editor::keyPressed(const juce::KeyPress& key) {
     if (processor_.model(processor_.active_slot())) open_save_panel();
     return true;
   }
+  if (is('m', Mods()) || is('M', Mods())) {
+    auto* target = with_midi_target(juce::Component::getCurrentlyFocusedComponent());
+    return show_target_menu(target), target != nullptr;
+  }
   if (is('z', command) || is('Z', command)) return processor_.undo(), true;
   if (is('z', command_shift) || is('Z', command_shift) || is('y', command) || is('Y', command))
     return processor_.redo(), true;
@@ -509,6 +623,11 @@ bool Editor::keyPressed(const juce::KeyPress& key) {
   }
   if (is(juce::KeyPress::leftKey, alt)) return processor_.load_neighbour(-1), true;
   if (is(juce::KeyPress::rightKey, alt)) return processor_.load_neighbour(1), true;
+  const Mods command_alt(Mods::commandModifier | Mods::altModifier);
+  for (int number = 1; number <= kSnapshots; ++number) {
+    if (is('0' + number, alt)) return press_snapshot(number), true;
+    if (is('0' + number, command_alt)) return processor_.store_snapshot(number), true;
+  }
   for (int slot = 0; slot < dsp::kSlots; ++slot)
     if (is('1' + slot, command)) return processor_.set_active_slot(slot), true;
   return false;

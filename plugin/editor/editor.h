@@ -46,8 +46,9 @@ class Editor final : public juce::AudioProcessorEditor,
   void close_cabinet_page();
   void open_level_page();
   void close_level_page();
-  void switch_tuner(bool on);                    // the parameter; the page follows it
-  juce::PopupMenu cabinet_menu(int microphone);  // what can be loaded into this microphone
+  void switch_tuner(bool on);                                    // the parameter; the page follows it
+  juce::PopupMenu cabinet_menu(int microphone);                  // what can be loaded into this microphone
+  juce::PopupMenu target_menu(const juce::String& midi_target);  // of a knob, switch or snapshot
 
   bool isInterestedInFileDrag(const juce::StringArray& files) override;
   void fileDragEnter(const juce::StringArray& files, int x, int y) override;
@@ -58,6 +59,7 @@ class Editor final : public juce::AudioProcessorEditor,
   void paint(juce::Graphics& g) override;
   void resized() override;
   bool keyPressed(const juce::KeyPress& key) override;
+  void mouseDown(const juce::MouseEvent& event) override;  // on any component
   void visibilityChanged() override;
   void parentHierarchyChanged() override;
   void changeListenerCallback(juce::ChangeBroadcaster*) override;
@@ -70,6 +72,12 @@ class Editor final : public juce::AudioProcessorEditor,
   void load(const juce::File& file);
   void load_response(int microphone, const juce::File& file);
   void choose_response(int microphone);  // opens the dialog for files
+  void choose_folder();                  // for the library
+  void press_snapshot(int number);
+  juce::String name_of_target(const juce::String& midi_target) const;
+  void show_target_menu(juce::Component* component);
+  void follow_midi_learning();
+  void add_midi_menu(juce::PopupMenu& menu);
   void offer_conversion(const juce::File& file);
 
   // The current problem of the active slot, of the session, or of the other slot. Empty if there is none, or if the
@@ -107,6 +115,7 @@ class Editor final : public juce::AudioProcessorEditor,
 
   std::unique_ptr<juce::FileChooser> file_chooser_;
   juce::String shown_problem_, closed_problem_;  // in the message bar; closed_: closed by the user
+  juce::String shown_learning_;                  // the target that waits for MIDI
   float said_for_s_ = 0;                         // remaining time of the message; 0: none
   juce::uint32 last_tick_ms_ = 0;
   int ticks_ = 0;

@@ -41,7 +41,9 @@ EntryDetails describe_preset(const juce::File& file) {
 
 EntryDetails describe(const LibraryEntry& entry) {
   try {
-    return entry.is_preset ? describe_preset(entry.file) : describe_model(entry.file);
+    EntryDetails details = entry.is_preset ? describe_preset(entry.file) : describe_model(entry.file);
+    if (!entry.tags.isEmpty()) details.facts.add("Tags: " + entry.tags.joinIntoString(", "));
+    return details;
   } catch (const Error& error) {
     return {"does not load", text(error.what()), {}};
   }

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "plugin/editor/midi_target.h"
 #include "plugin/editor/theme.h"
 #include "plugin/processor.h"
 
@@ -25,8 +26,10 @@ void Header::NameButton::paintButton(juce::Graphics& g, bool over, bool down) {
   g.setColour(down ? theme::kPanel : over ? theme::kHover : theme::kRaised);
   g.fillRoundedRectangle(area, theme::kCorner);
   auto text = getLocalBounds().reduced(theme::kGap, 0);
-  draw_icon(g, Icon::browse, text.removeFromLeft(15).toFloat(), theme::kTextSoft);
-  text.removeFromLeft(theme::kGap);
+  if (constexpr int kRoomForIcon = 120; text.getWidth() >= kRoomForIcon) {
+    draw_icon(g, Icon::browse, text.removeFromLeft(15).toFloat(), theme::kTextSoft);
+    text.removeFromLeft(theme::kGap);
+  }
   g.setFont(theme::font(theme::kTextNormal, theme::Weight::strong));
   g.setColour(faint_ ? theme::kTextSoft : theme::kText);
   g.drawText(name_, text, juce::Justification::centredLeft);
@@ -50,9 +53,14 @@ Header::Header(Processor& processor)
   cabinet_.onClick = [this] { on_cabinet(); };
   tuner_.onClick = [this] { on_tuner(); };
   menu_.onClick = [this] { on_menu(); };
+  snapshots_.on_press = [this](int number) { on_snapshot(number); };
+  set_midi_target(power_, *processor.parameters().bypass);
+  set_midi_target(tuner_, *processor.parameters().tuner);
+  set_midi_target(cabinet_, *processor.parameters().cabinet_on);
   bypass_.sendInitialUpdate();
-  for (juce::Component* child : std::initializer_list<juce::Component*>{
-           &previous_, &name_, &next_, &slots_, &copy_, &undo_, &redo_, &tuner_, &cabinet_, &power_, &menu_})
+  for (juce::Component* child :
+       std::initializer_list<juce::Component*>{&previous_, &name_, &next_, &slots_, &snapshots_, &copy_, &undo_, &redo_,
+                                               &tuner_, &cabinet_, &power_, &menu_})
     addAndMakeVisible(child);
   update();
 }
@@ -71,7 +79,10 @@ void Header::update() {
   for (int i = 0; i < kMicrophones; ++i) cabinet |= processor_.microphone(i).response != nullptr;
   cabinet_.setToggleState(cabinet && processor_.parameters().cabinet_on->get(), juce::dontSendNotification);
   copy_.setEnabled(status.kind == Kind::playing);
+  tick();
 }
+
+void Header::tick() { snapshots_.show(processor_.snapshots()); }
 
 void Header::paint(juce::Graphics& g) {
   auto mark = mark_area_.toFloat();
@@ -80,18 +91,23 @@ void Header::paint(juce::Graphics& g) {
       {theme::kCopper, circle.getX(), circle.getY(), theme::kSteel, circle.getRight(), circle.getBottom(), false});
   g.strokePath(coil_path(circle.getCentre(), circle.getWidth() / 2 - 1, 2.5f, 0.1f),
                juce::PathStrokeType(2, juce::PathStrokeType::curved, juce::PathStrokeType::rounded));
+  if (mark.getWidth() < mark.getHeight()) return;
   g.setFont(theme::font(theme::kTextLarge, theme::Weight::strong));
   g.setColour(theme::kText);
   g.drawText("Coil", mark.withTrimmedLeft(theme::kGap), juce::Justification::centredLeft);
 }
 
 void Header::resized() {
-  constexpr int kMarkWidth = 72, kSwitchWidth = 56, kMaxNameWidth = 300;
+  constexpr int kMarkWidth = 72, kSwitchWidth = 56, kSnapshotsWidth = 104, kMaxNameWidth = 300, kNarrow = 680;
+  const bool narrow = getWidth() < kNarrow;
   auto area =
       getLocalBounds().reduced(theme::kPad, 0).withSizeKeepingCentre(getWidth() - 2 * theme::kPad, theme::kButton);
-  mark_area_ = area.removeFromLeft(kMarkWidth).reduced(0, 2);
+  mark_area_ = area.removeFromLeft(narrow ? theme::kButton : kMarkWidth).reduced(0, 2);
+  copy_.setVisible(!narrow);  // the menu has it as well
   for (auto* button : {&menu_, &power_, &cabinet_, &tuner_, &redo_, &undo_, &copy_})
-    button->setBounds(area.removeFromRight(theme::kButton));
+    if (button->isVisible()) button->setBounds(area.removeFromRight(theme::kButton));
+  snapshots_.setBounds(area.removeFromRight(kSnapshotsWidth).translated(-theme::kGap / 2, 0));
+  area.removeFromRight(theme::kGap / 2);
   slots_.setBounds(area.removeFromRight(kSwitchWidth).translated(-theme::kGap / 2, 0));
   area.removeFromRight(theme::kGap);
   area.removeFromLeft(theme::kGap);

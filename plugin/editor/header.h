@@ -5,6 +5,7 @@
 
 #include "plugin/editor/icon_button.h"
 #include "plugin/editor/slot_switch.h"
+#include "plugin/editor/snapshot_switch.h"
 
 namespace coil::plugin {
 
@@ -16,9 +17,11 @@ class Header final : public juce::Component {
 
   void update();  // call after a change of the processor
 
+  void tick();  // updates what changes without a message: whether a snapshot was edited
   void show_tuner(bool on) { tuner_.setToggleState(on, juce::dontSendNotification); }
 
   std::function<void()> on_browse, on_menu, on_cabinet, on_tuner;
+  std::function<void(int number)> on_snapshot;
   juce::Component& menu_button() { return menu_; }
 
  private:
@@ -42,6 +45,7 @@ class Header final : public juce::Component {
   NameButton name_;
   IconButton next_{Icon::next, "Next model", "Next model (Alt+Right)"};
   SlotSwitch slots_;
+  SnapshotSwitch snapshots_;
   IconButton copy_{Icon::copy, "Copy to the other slot", "Copy this slot, model and knobs, to the other one"};
   IconButton undo_{Icon::undo, "Undo", "Undo (Ctrl+Z)"};
   IconButton redo_{Icon::redo, "Redo", "Redo (Ctrl+Shift+Z)"};

@@ -12,6 +12,14 @@ IconButton::IconButton(Icon icon, const juce::String& title, const juce::String&
   setMouseClickGrabsKeyboardFocus(false);
 }
 
+void IconButton::mouseDown(const juce::MouseEvent& event) {
+  if (!event.mods.isPopupMenu()) juce::Button::mouseDown(event);
+}
+
+void IconButton::mouseUp(const juce::MouseEvent& event) {
+  if (!event.mods.isPopupMenu()) juce::Button::mouseUp(event);
+}
+
 void IconButton::paintButton(juce::Graphics& g, bool over, bool down) {
   constexpr float kInset = 0.23f, kDisabledAlpha = 0.35f;
   const auto area = getLocalBounds().toFloat();

@@ -14,6 +14,9 @@ class IconButton final : public juce::Button {
 
  private:
   void paintButton(juce::Graphics& g, bool over, bool down) override;
+  // The right button is for menus.
+  void mouseDown(const juce::MouseEvent& event) override;
+  void mouseUp(const juce::MouseEvent& event) override;
 
   Icon icon_;
   juce::Colour on_colour_;

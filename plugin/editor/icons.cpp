@@ -87,6 +87,19 @@ juce::Path strokes(Icon icon) {
       line(path, {{7, 10.5f}, {12, 15.5f}, {17, 10.5f}});
       line(path, {{4, 16}, {4, 20}, {20, 20}, {20, 16}});
       break;
+    case Icon::star:
+      path.addStar({12, 12.7f}, 5, 4.2f, 9.6f, 0);
+      break;
+    case Icon::listen:  // a loudspeaker and its waves
+      line(path, {{4, 9.5f}, {8, 9.5f}, {12, 5.5f}, {12, 18.5f}, {8, 14.5f}, {4, 14.5f}});
+      path.closeSubPath();
+      path.addArc(9.5f, 8, 8, 8, 0.28f * kPi, 0.72f * kPi, true);
+      path.addArc(6.5f, 5, 14, 14, 0.28f * kPi, 0.72f * kPi, true);
+      break;
+    case Icon::add:
+      line(path, {{12, 5}, {12, 19}});
+      line(path, {{5, 12}, {19, 12}});
+      break;
     case Icon::file:
       line(path, {{5.5f, 3.5f}, {13.5f, 3.5f}, {18.5f, 8.5f}, {18.5f, 20.5f}, {5.5f, 20.5f}});
       path.closeSubPath();
@@ -120,6 +133,13 @@ void draw_icon(juce::Graphics& g, Icon icon, juce::Rectangle<float> area, juce::
   g.strokePath(strokes(icon),
                juce::PathStrokeType(kStroke, juce::PathStrokeType::curved, juce::PathStrokeType::rounded),
                juce::AffineTransform::scale(size / kGrid).translated(square.getPosition()));
+}
+
+void fill_icon(juce::Graphics& g, Icon icon, juce::Rectangle<float> area, juce::Colour colour) {
+  draw_icon(g, icon, area, colour);
+  const float size = std::min(area.getWidth(), area.getHeight());
+  const auto square = area.withSizeKeepingCentre(size, size);
+  g.fillPath(strokes(icon), juce::AffineTransform::scale(size / kGrid).translated(square.getPosition()));
 }
 
 juce::Path coil_path(juce::Point<float> centre, float radius, float turns, float inner) {

@@ -19,6 +19,9 @@ enum class Icon {
   close,
   search,
   save,
+  star,
+  listen,
+  add,
   file,
   warning,
   done,
@@ -28,6 +31,9 @@ enum class Icon {
 
 // Strokes the icon in the centre of `area`, as large as fits.
 void draw_icon(juce::Graphics& g, Icon icon, juce::Rectangle<float> area, juce::Colour colour);
+
+// The same, filled.
+void fill_icon(juce::Graphics& g, Icon icon, juce::Rectangle<float> area, juce::Colour colour);
 
 // An Archimedean spiral from the centre outwards, with `turns` windings from `inner` to 1, relative to `radius`. It is
 // the plugin's logo.

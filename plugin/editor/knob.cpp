@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "plugin/editor/midi_target.h"
 #include "plugin/editor/theme.h"
 
 namespace coil::plugin {
@@ -16,6 +17,7 @@ Knob::Knob(juce::RangedAudioParameter& parameter, const juce::String& name, juce
     : parameter_(parameter), dial_(colour), attachment_(parameter, dial_) {
   addAndMakeVisible(dial_);
   addAndMakeVisible(value_);
+  set_midi_target(*this, parameter);
   value_.setFont(theme::font(theme::kTextSmall));
   value_.setJustificationType(juce::Justification::centred);
   value_.setBorderSize({});

@@ -9,7 +9,7 @@
 namespace coil::plugin {
 namespace {
 
-constexpr float kBottomDb = -60, kTopDb = 6, kHotDb = -6, kClippedDb = -0.01f, kFallDbPerSecond = 26,
+constexpr float kSilentDb = -100, kBottomDb = -60, kTopDb = 6, kHotDb = -6, kClippedDb = -0.01f, kFallDbPerSecond = 26,
                 kHoldSeconds = 1.5f;
 constexpr float kBarGap = 2, kLampHeight = 7;
 
@@ -20,15 +20,30 @@ LevelMeter::LevelMeter(std::array<std::atomic<float>, 2>& peaks, const juce::Str
   setTitle(title);
   what_it_is_ = title + juce::String::fromUTF8(": peak in dBFS, \xe2\x88\x92") +
                 juce::String(-static_cast<int>(kBottomDb)) + " to +" + juce::String(static_cast<int>(kTopDb)) +
-                " dB; the line is 0 dBFS. The lamp above stays lit after clipping until you click";
-  setTooltip(what_it_is_);
+                " dB; the line is 0 dBFS. The lamp above stays lit after clipping until you click, or press Return";
+  setWantsKeyboardFocus(true);
+  setMouseClickGrabsKeyboardFocus(false);
+  say();
 }
 
-void LevelMeter::mouseDown(const juce::MouseEvent&) {
+void LevelMeter::say() {
+  const juce::String loudest =
+      loudest_db_ <= kSilentDb ? juce::String() : "Loudest: " + juce::String(loudest_db_, 1) + " dBFS";
+  setTooltip(loudest.isEmpty() ? what_it_is_ : what_it_is_ + ". " + loudest);
+  setDescription(loudest.isEmpty() ? juce::String("silent") : loudest + (has_clipped() ? ", has clipped" : ""));
+}
+
+void LevelMeter::reset() {
   for (Channel& channel : channels_) channel.clipped = false;
-  loudest_db_ = -100;
-  setTooltip(what_it_is_);
+  loudest_db_ = kSilentDb;
+  say();
   repaint();
+}
+
+bool LevelMeter::keyPressed(const juce::KeyPress& key) {
+  if (key != juce::KeyPress::returnKey && key != juce::KeyPress::spaceKey) return false;
+  reset();
+  return true;
 }
 
 float LevelMeter::part(float db) const { return juce::jlimit(0.0f, 1.0f, (db - kBottomDb) / (kTopDb - kBottomDb)); }
@@ -41,7 +56,7 @@ void LevelMeter::tick(float seconds) {
     if (peak_db > kClippedDb && !std::exchange(c.clipped, true)) changed = true;
     if (peak_db > loudest_db_) {
       loudest_db_ = peak_db;
-      setTooltip(what_it_is_ + ". Loudest: " + juce::String(loudest_db_, 1) + " dBFS");
+      say();
     }
     c.level_db = std::max(peak_db, c.level_db - kFallDbPerSecond * seconds);
     c.held_s += seconds;
@@ -84,6 +99,7 @@ void LevelMeter::paint(juce::Graphics& g) {
   }
   g.setColour(theme::kBackground);
   g.fillRect(0.0f, y_of(0), bounds.getWidth(), theme::kHairline);
+  if (hasKeyboardFocus(true)) theme::draw_focus(g, bounds);
 }
 
 }  // namespace coil::plugin

@@ -25,7 +25,12 @@ class LevelMeter final : public juce::Component, public juce::SettableTooltipCli
   };
 
   void paint(juce::Graphics& g) override;
-  void mouseDown(const juce::MouseEvent& event) override;
+  void mouseDown(const juce::MouseEvent&) override { reset(); }
+  bool keyPressed(const juce::KeyPress& key) override;
+  void focusGained(FocusChangeType) override { repaint(); }
+  void focusLost(FocusChangeType) override { repaint(); }
+  void reset();                // what has clipped, and the loudest
+  void say();                  // the loudest, to tooltip and screen reader
   float part(float db) const;  // as a share of the height
 
   std::array<std::atomic<float>, 2>& peaks_;

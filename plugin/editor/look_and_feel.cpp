@@ -178,7 +178,9 @@ void LookAndFeel::drawButtonText(juce::Graphics& g, juce::TextButton& button, bo
   g.drawText(button.getButtonText(), button.getLocalBounds().reduced(theme::kGap / 2, 0), juce::Justification::centred);
 }
 
-juce::Font LookAndFeel::getTextButtonFont(juce::TextButton&, int) {
+juce::Font LookAndFeel::getTextButtonFont(juce::TextButton&, int height) {
+  constexpr int kSmallButton = 20;
+  if (height <= kSmallButton) return theme::font(theme::kTextSmall);
   return theme::font(theme::kTextNormal, theme::Weight::strong);
 }
 

@@ -1,6 +1,7 @@
 // Layout of the output strip.
 #include "plugin/editor/output_strip.h"
 
+#include "plugin/editor/midi_target.h"
 #include "plugin/editor/strip_layout.h"
 #include "plugin/editor/theme.h"
 
@@ -18,6 +19,7 @@ OutputStrip::OutputStrip(Parameters& parameters, dsp::RackMeters& meters)
   gain_.set_description("Gain behind the model, in dB");
   gain_.dial().set_origin(0);
   normalise_.setTooltip("Plays every model equally loud, so that changing models does not change the level");
+  set_midi_target(normalise_, *parameters.normalise);
   normalise_.setTitle("Normalise level");
   normalise_.setMouseClickGrabsKeyboardFocus(false);
   for (juce::Component* child : {static_cast<juce::Component*>(&meter_), static_cast<juce::Component*>(&mix_),

@@ -27,7 +27,7 @@ class SlotSwitch final : public juce::Component {
   void paint(juce::Graphics& g) override;
   void resized() override;
 
-  std::array<Side, 2> sides_{Side("A"), Side("B")};
+  std::array<Side, 2> sides_{Side("1"), Side("2")};
 };
 
 }  // namespace coil::plugin

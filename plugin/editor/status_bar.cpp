@@ -22,8 +22,8 @@ juce::String kilohertz(double hz) { return juce::String(hz / 1000) + " kHz"; }
 StatusBar::LoadButton::LoadButton() : juce::Button("Processor load") {
   setTitle("Processor load");
   setTooltip(
-      "Share of each block's time that the plugin takes, in percent: the mean of late, and the worst block since the "
-      "last click here");
+      "Share of each block's time that the plugin itself takes: the median of late, and the worst since the last click "
+      "here. A single block in which the system was busy with something else does not count");
   setMouseClickGrabsKeyboardFocus(false);
 }
 
@@ -66,10 +66,10 @@ StatusBar::StatusBar(Processor& processor) : processor_(processor) {
 void StatusBar::tick() {
   constexpr float kVisible = 0.0005f;
   const auto load = processor_.load();
-  if (std::abs(load.mean - shown_mean_) > kVisible || std::abs(load.worst - shown_worst_) > kVisible) {
-    shown_mean_ = load.mean;
+  if (std::abs(load.median - shown_median_) > kVisible || std::abs(load.worst - shown_worst_) > kVisible) {
+    shown_median_ = load.median;
     shown_worst_ = load.worst;
-    load_.set_text("CPU " + percent(load.mean) + juce::String::fromUTF8("   worst ") + percent(load.worst));
+    load_.set_text("CPU " + percent(load.median) + "   worst " + percent(load.worst));
   }
   const double rate_hz = processor_.getSampleRate();
   const int latency = processor_.getLatencySamples();

@@ -32,7 +32,7 @@ class StatusBar final : public juce::Component {
   Processor& processor_;
   LoadButton load_;
   juce::Label latency_, model_;
-  float shown_mean_ = -1, shown_worst_ = -1;
+  float shown_median_ = -1, shown_worst_ = -1;
 };
 
 }  // namespace coil::plugin

@@ -14,6 +14,9 @@ juce::Rectangle<int> WindowSettings::size() const {
           juce::jlimit(theme::kMinHeight, theme::kMaxHeight, file_.getIntValue("height", theme::kHeight))};
 }
 
+bool WindowSettings::auditions() const { return file_.getBoolValue("auditions", true); }
+void WindowSettings::keep_auditions(bool on) { file_.setValue("auditions", on); }
+
 void WindowSettings::keep_size(int width, int height) {
   file_.setValue("width", width);
   file_.setValue("height", height);

@@ -2,20 +2,38 @@
 #include "plugin/live/live_window.h"
 
 #include "plugin/editor/theme.h"
+#include "plugin/live/device_words.h"
 
 namespace coil::plugin {
 namespace {
 
 constexpr const char* kPlaceKey = "window";
+constexpr int kDropoutsMs = 1000;
+
+// Opening it once more is the only way to hear why it did not open.
+juce::String trouble_text(juce::AudioDeviceManager& manager) {
+  DeviceTrouble trouble;
+  trouble.type = manager.getCurrentAudioDeviceType();
+  auto setup = manager.getAudioDeviceSetup();
+  trouble.name = setup.outputDeviceName.isNotEmpty() ? setup.outputDeviceName : setup.inputDeviceName;
+  if (auto* type = manager.getCurrentDeviceTypeObject()) {
+    const auto outputs = type->getDeviceNames(false), inputs = type->getDeviceNames(true);
+    trouble.any_devices = !outputs.isEmpty() || !inputs.isEmpty();
+    if (trouble.name.isEmpty() && !outputs.isEmpty()) trouble.name = setup.outputDeviceName = outputs[0];
+  }
+  if (trouble.any_devices && trouble.name.isNotEmpty()) trouble.error = manager.setAudioDeviceSetup(setup, false);
+  return words_for(trouble);
+}
 
 juce::String device_text(juce::AudioDeviceManager& manager) {
   juce::AudioIODevice* device = manager.getCurrentAudioDevice();
-  if (!device) return "No sound card is open: choose one in the audio settings";
+  if (!device) return {};
   const double rate_hz = device->getCurrentSampleRate();
   const int frames = device->getCurrentBufferSizeSamples();
   juce::String text =
       device->getName() + ", " + juce::String(rate_hz / 1000) + " kHz, blocks of " + juce::String(frames);
   if (rate_hz > 0) text << " (" << juce::String(1000 * frames / rate_hz, 1) << " ms)";
+  if (const auto dropouts = words_for_dropouts(manager.getXRunCount()); dropouts.isNotEmpty()) text << ". " << dropouts;
   return text;
 }
 
@@ -38,23 +56,48 @@ DeviceBar::DeviceBar(juce::StandalonePluginHolder& holder) : holder_(holder) {
   muted_.referTo(holder_.getMuteInputValue());
   muted_.addListener(this);
   holder_.deviceManager.addChangeListener(this);
+  startTimer(kDropoutsMs);
   update();
 }
 
 DeviceBar::~DeviceBar() { holder_.deviceManager.removeChangeListener(this); }
 
+// The user has chosen something else, so what was wrong is to be asked again.
+void DeviceBar::changeListenerCallback(juce::ChangeBroadcaster*) {
+  if (const auto setup = holder_.deviceManager.getAudioDeviceSetup(); !(setup == asked_)) {
+    asked_ = setup;
+    trouble_.clear();
+  }
+  update();
+}
+
 void DeviceBar::update() {
   const bool muted = muted_.getValue();
-  const juce::String text = muted ? juce::String("The input is muted: a microphone near loudspeakers would howl")
-                                  : device_text(holder_.deviceManager);
-  text_.setText(text, juce::dontSendNotification);
-  text_.setTooltip(text);
-  text_.setColour(juce::Label::textColourId, muted ? theme::kWarning : theme::kTextFaint);
+  auto& manager = holder_.deviceManager;
+  if (manager.getCurrentAudioDevice())
+    trouble_.clear();
+  else if (trouble_.isEmpty())
+    trouble_ = trouble_text(manager);
+  const juce::String text = trouble_.isNotEmpty() ? trouble_
+                            : muted ? juce::String("The input is muted: a microphone near loudspeakers would howl")
+                                    : device_text(manager);
+  whole_text_ = text;
+  fit_text();
+  const auto colour = trouble_.isNotEmpty() ? theme::kError : muted ? theme::kWarning : theme::kTextFaint;
+  text_.setColour(juce::Label::textColourId, colour);
   mute_.setButtonText(muted ? "Unmute" : "Mute");
   mute_.setTooltip(muted ? "Lets the input in. With headphones, or without a microphone, nothing can howl"
                          : "Silences the input");
   mute_.setColour(juce::TextButton::buttonColourId, muted ? theme::kCopper : theme::kRaised);
   mute_.setColour(juce::TextButton::textColourOffId, muted ? theme::kBackground : theme::kText);
+}
+
+// In a narrow window only what is wrong, without what to do; the tooltip has both.
+void DeviceBar::fit_text() {
+  const bool fits =
+      text_.getFont().getStringWidth(whole_text_) <= text_.getWidth() - text_.getBorderSize().getLeftAndRight();
+  text_.setText(fits ? whole_text_ : whole_text_.upToFirstOccurrenceOf(": ", false, false), juce::dontSendNotification);
+  text_.setTooltip(whole_text_);
 }
 
 void DeviceBar::paint(juce::Graphics& g) {
@@ -71,6 +114,7 @@ void DeviceBar::resized() {
   mute_.setBounds(area.removeFromRight(kMuteWidth));
   area.removeFromRight(theme::kGap);
   text_.setBounds(area);
+  fit_text();
 }
 
 LiveContent::LiveContent(juce::StandalonePluginHolder& holder)

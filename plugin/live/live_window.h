@@ -12,7 +12,10 @@ namespace coil::plugin {
 
 // At the first start, a microphone may stand near loudspeakers. So the input is muted until one click here unmutes it;
 // the choice is saved. All functions are [message-thread].
-class DeviceBar final : public juce::Component, private juce::ChangeListener, private juce::Value::Listener {
+class DeviceBar final : public juce::Component,
+                        private juce::ChangeListener,
+                        private juce::Value::Listener,
+                        private juce::Timer {
  public:
   explicit DeviceBar(juce::StandalonePluginHolder& holder);
   ~DeviceBar() override;
@@ -20,13 +23,18 @@ class DeviceBar final : public juce::Component, private juce::ChangeListener, pr
  private:
   void paint(juce::Graphics& g) override;
   void resized() override;
-  void changeListenerCallback(juce::ChangeBroadcaster*) override { update(); }
+  void changeListenerCallback(juce::ChangeBroadcaster*) override;
+  void timerCallback() override { update(); }
   void valueChanged(juce::Value&) override { update(); }
   void update();
+  void fit_text();
 
   juce::StandalonePluginHolder& holder_;
   juce::Value muted_;
+  juce::String trouble_;  // why no device is open; empty: one is
+  juce::AudioDeviceManager::AudioDeviceSetup asked_;
   juce::Label text_;
+  juce::String whole_text_;
   juce::TextButton mute_, settings_{"Audio settings"};
 };
 

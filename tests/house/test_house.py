@@ -101,7 +101,8 @@ class House(unittest.TestCase):
         uses = {}
         for path in files(".h", ".cpp", ".cu", ".cuh"):
             # plugin/processor_changes.cpp and gpu/conv_kernels.cuh are parts of their neighbours
-            name = re.sub(r"_(kernels|changes|cabinet|learning)$", "", str(path.relative_to(ROOT).with_suffix("")))
+            parts = r"_(kernels|changes|cabinet|learning|audition|snapshots|stages)$"
+            name = re.sub(parts, "", str(path.relative_to(ROOT).with_suffix("")))
             for included in re.findall(r'^#include "([^"]+)\.\w+"', path.read_text(), re.M):
                 uses.setdefault(name, set()).add(re.sub(r"_kernels$", "", included))
 

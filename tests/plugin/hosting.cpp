@@ -54,9 +54,10 @@ TEST_CASE("a host finds one effect with its fixed parameters") {
   CHECK(description.numInputChannels == (format == "LV2" ? 4 : 2));  // an LV2 port is always present
   CHECK(description.numOutputChannels == 2);
   HostedPlugin plugin(format, kRate, int(kBlock));
-  for (const char* name : {"Input gain", "Output gain", "Mix", "Gate threshold", "Normalise level", "Channels",
-                           "Control 1", "Control 16", "Cabinet", "Equaliser", "Low shelf gain", "High shelf frequency",
-                           "Low mid Q", "Low cut", "High cut", "Tuner", "Calibrated level", "Input full scale"}) {
+  for (const char* name :
+       {"Input gain", "Output gain", "Mix", "Gate threshold", "Normalise level", "Channels", "Control 1", "Control 16",
+        "Cabinet", "Equaliser", "Low shelf gain", "High shelf frequency", "Low mid Q", "Low cut", "High cut", "Tuner",
+        "Calibrated level", "Input full scale", "Snapshot"}) {
     INFO(format << ": " << name);
     REQUIRE(plugin.parameter(name));
     CHECK(plugin.parameter(name)->isAutomatable());
@@ -95,6 +96,24 @@ TEST_CASE("a session opens in a host and sounds as the rack does, to the bit") {
   const Planes out = plugin.run(in, kBlock);
   CHECK(worst_difference(out, expected(in, {7.5f, 5, -14}, kRate)) == 0);
   CHECK(worst_difference(out, in) > 0.1);
+}
+
+// A host asks when it has set the rate, before it activates the plugin, and JUCE's host does not ask again.
+TEST_CASE("the latency is right at once when the host changes the rate") {
+  HostedPlugin plugin("VST3", kRate, int(kBlock));
+  plugin.open(test::overdrive_session());
+  const auto latency_of = [](double rate_hz) {
+    dsp::Rack rack;
+    rack.prepare({rate_hz, int(kBlock), 2});
+    rack.load(0, ssm::Model::load(test::overdrive_path()));
+    return rack.latency_frames();
+  };
+  for (const double rate_hz : {44100.0, 48000.0, 96000.0, 44100.0}) {
+    plugin.prepare(rate_hz, int(kBlock));
+    INFO(rate_hz);
+    CHECK(plugin->getLatencySamples() == latency_of(rate_hz));
+  }
+  CHECK(latency_of(44100) > latency_of(48000));
 }
 
 TEST_CASE("a state opens in a new instance without the model's file, and sounds the same to the bit") {

@@ -18,14 +18,16 @@ namespace fs = std::filesystem;
 
 juce::File file_at(const fs::path& path) { return juce::File(path.string()); }
 
-// factory: Green Overdrive and a forecaster, which is not for sound; factory/bass: a broken file; user:
-// presets/mine.coil, two networks
+// factory: Green Overdrive, a forecaster and a model of tokens, which are not for sound; factory/bass: a broken file;
+// user: presets/mine.coil, two networks
 struct Shelf {
   Shelf() {
     fs::create_directories(dir / "factory" / "bass");
     fs::create_directories(dir / "user" / "presets");
     fs::copy_file(test::overdrive_path(), dir / "factory" / "green.safetensors");
     fs::copy_file(fs::path(COIL_PRESETS_DIR) / "watch_small.safetensors", dir / "factory" / "watch_small.safetensors");
+    fs::copy_file(fs::path(COIL_PRESETS_DIR) / "tasks" / "parity_mamba2.safetensors",
+                  dir / "factory" / "parity.safetensors");
     juce::File(file_at(dir / "factory" / "bass" / "broken.safetensors")).replaceWithText("no model");
     juce::File(file_at(dir / "user" / "presets" / "mine.coil")).replaceWithText("no preset");
     for (const char* name : {"net 10", "net 9"}) {  // no card, so no name
@@ -91,6 +93,68 @@ TEST_CASE("the cabinets that come with Coil are found") {
   const auto cabinets = library.cabinets();
   CHECK(std::count_if(cabinets.begin(), cabinets.end(), [](const auto& entry) { return entry.factory; }) == 12);
   CHECK(library.find_cabinet("british_4x12_edge"));
+}
+
+const plugin::LibraryEntry& entry_named(const std::vector<plugin::LibraryEntry>& entries, const char* name) {
+  const auto found = std::find_if(entries.begin(), entries.end(), [&](const auto& each) { return each.name == name; });
+  REQUIRE(found != entries.end());
+  return *found;
+}
+
+TEST_CASE("cards and rigs say category and tags, and the search knows them") {
+  const Shelf shelf;
+  file_at(shelf.dir / "user" / "presets" / "night.coil")
+      .replaceWithText(R"({"rig": 1, "name": "other", "category": "lead", "tags": ["solo", "Solo", 3, "wide"],
+          "stages": [{"type": "model", "file": "green_overdrive", "controls": {"drive": 7}}],
+          "embedded": {"models": {"00": "AAAA"}}})");
+  auto network = test::model_file(R"({"model_type": "s4d", "d_model": 1, "d_state": 1, "mode": "real"})", 1);
+  network.card_json = R"({"name": "Hush", "task": "denoiser"})";
+  network.write(shelf.dir / "user" / "hush.safetensors");
+  plugin::ModelLibrary library(shelf.folders());
+  const auto entries = library.entries();
+  const auto& green = entry_named(entries, "Green Overdrive");
+  CHECK(green.category == "drive");
+  CHECK(green.tags.contains("op-amp"));
+  const auto& night = entry_named(entries, "night");
+  CHECK(night.category == "lead");
+  CHECK(night.tags == juce::StringArray("solo", "wide"));
+  CHECK(entry_named(entries, "Hush").category == "denoiser");
+  CHECK(entry_named(entries, "mine").category.isEmpty());
+  CHECK(names(library.search("op-AMP")) == std::vector<std::string>{"/Green Overdrive"});
+  CHECK(names(library.search("lead wide")) == std::vector<std::string>{"presets/night"});
+}
+
+TEST_CASE("favourites and the user's folders stay, and do not disturb the recent files") {
+  const Shelf shelf;
+  fs::create_directories(shelf.dir / "mine" / "loud");
+  fs::create_directories(shelf.dir / "mine" / "cabinets");
+  fs::copy_file(test::overdrive_path(), shelf.dir / "mine" / "loud" / "green.safetensors");
+  file_at(shelf.dir / "mine" / "cabinets" / "own.wav").replaceWithText("only its name counts");
+  const juce::File mine = file_at(shelf.dir / "mine");
+  juce::File first, second;
+  {
+    plugin::ModelLibrary library(shelf.folders());
+    first = library.entries()[0].file, second = library.entries()[2].file;
+    library.note_recent(first);
+    library.set_favourite(second, true);
+    library.set_favourite(first, true);
+    library.set_favourite(second, false);
+    library.add_folder(mine);
+    library.add_folder(mine);  // once is enough
+    CHECK_THROWS_WITH(library.add_folder(first), Catch::EndsWith(": is not a folder"));
+    CHECK_THROWS_WITH(library.add_folder(juce::File("/")), Catch::Contains("too large"));
+  }
+  plugin::ModelLibrary library(shelf.folders());
+  CHECK(library.recent() == std::vector<juce::File>{first});
+  CHECK(library.favourites() == std::vector<juce::File>{first});
+  CHECK(library.added_folders() == std::vector<juce::File>{mine});
+  CHECK(names(library.entries()).back() == "mine/loud/Green Overdrive");
+  CHECK_FALSE(library.entries().back().factory);
+  CHECK(library.find_cabinet("own"));
+  library.remove_folder(mine);
+  CHECK(names(library.entries()).back() == "presets/mine");
+  CHECK_FALSE(library.find_cabinet("own"));
+  CHECK(fs::exists(shelf.dir / "mine" / "loud" / "green.safetensors"));
 }
 
 TEST_CASE("new files are listed after a rescan") {

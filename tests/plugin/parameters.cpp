@@ -75,7 +75,7 @@ TEST_CASE("parameters keep their numbers, and newer ones come after them") {
   std::vector<juce::String> ids;
   for (const auto* parameter : processor.getParameters())
     ids.push_back(dynamic_cast<const juce::AudioProcessorParameterWithID&>(*parameter).paramID);
-  REQUIRE(ids.size() == 62);
+  REQUIRE(ids.size() == 63);
   for (size_t i = 0; i < std::size(before); ++i) CHECK(ids[i] == before[i]);
   for (size_t i = 0; i < 16; ++i) CHECK(ids[7 + i] == "control_" + juce::String(i + 1));
   CHECK(ids[23] == "cabinet");
@@ -85,10 +85,11 @@ TEST_CASE("parameters keep their numbers, and newer ones come after them") {
   CHECK(ids[38] == "high_cut");
   CHECK(ids[39] == "tuner");
   CHECK(ids[41] == "input_dbu");
-  CHECK(ids[42] == "model_on");
-  CHECK(ids[46] == "stage_1_on");
-  CHECK(ids[47] == "stage_1_mix");
-  CHECK(ids[61] == "stage_8_mix");
+  CHECK(ids[42] == "snapshot");
+  CHECK(ids[43] == "model_on");
+  CHECK(ids[47] == "stage_1_on");
+  CHECK(ids[48] == "stage_1_mix");
+  CHECK(ids[62] == "stage_8_mix");
 }
 
 TEST_CASE("the equaliser's values survive the way to 0 to 1 and back, and its ends mean off") {
@@ -113,6 +114,18 @@ TEST_CASE("the equaliser's values survive the way to 0 to 1 and back, and its en
   CHECK(parameters.high_cut->getCurrentValueAsText() == "off");
   const juce::RangedAudioParameter& low_cut = *parameters.low_cut;
   CHECK(low_cut.convertFrom0to1(low_cut.getValueForText("1.5k")) == 1500);
+}
+
+TEST_CASE("a position stands for exactly the value that it was asked for") {
+  ssm::Control range = control(-40, 12, 0, "dB");
+  ControlParameter parameter(0);
+  parameter.set_meaning(range);
+  for (int i = 0; i <= 1000; ++i) {
+    parameter.setValue(float(i) / 1000);
+    const float value = parameter.value_in_units();
+    parameter.setValue(parameter.normalised(value));
+    CHECK(parameter.value_in_units() == value);
+  }
 }
 
 TEST_CASE("text to value and back is the value, as far as the text says") {

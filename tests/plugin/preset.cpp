@@ -147,6 +147,26 @@ TEST_CASE("rigs that the plugin has no room for say which stage is one too many"
   CHECK_THAT(error_of("no preset"), Catch::Contains("lead.coil is not one of Coil"));
 }
 
+TEST_CASE("a rig's snapshots are read and written, and what is wrong in them is said") {
+  const auto rig_with = [](const std::string& snapshots) {
+    return R"({"rig": 1, "stages": [{"type": "model", "file": "green_overdrive"}], "snapshots": )" + snapshots + "}";
+  };
+  const dsp::Rig rig = dsp::read_rig(rig_with(R"({"B": {"values": {"mix": 40}, "controls": {"drive": 7},
+      "microphones": [{"level_db": -3, "inverted": true}]}})"),
+                                     "lead.coil");
+  CHECK(rig.warnings.empty());
+  REQUIRE(rig.snapshots.size() == 1);
+  const dsp::RigSnapshot again = dsp::read_rig(dsp::write_rig(rig), "again").snapshots.at("B");
+  CHECK(again.values == std::map<std::string, float>{{"mix", 40}});
+  CHECK(again.controls == std::map<std::string, float>{{"drive", 7}});
+  CHECK(again.microphones.at(0).level_db == -3);
+  CHECK(again.microphones.at(0).inverted);
+  CHECK(dsp::read_rig(rig_with(R"({"E": {}, "A": {"value": {}}})"), "lead.coil").warnings.size() == 2);
+  CHECK_THAT(error_of(rig_with(R"({"A": {"values": {"mix": "all"}}})")),
+             Catch::Contains("lead.coil.snapshots.A.values.mix must be a number"));
+  CHECK_THAT(error_of(rig_with("3")), Catch::Contains("lead.coil.snapshots must be a JSON object"));
+}
+
 TEST_CASE("a preset of before, in bytes, still opens") {
   const test::TempDir dir;
   const std::vector<std::byte> old = plugin::to_bytes(test::overdrive_session({{"drive", 2}}));

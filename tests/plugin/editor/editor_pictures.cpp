@@ -17,6 +17,7 @@
 #include "plugin/editor/editor.h"
 #include "plugin/editor/dial.h"
 #include "plugin/editor/theme.h"
+#include "plugin/live/device_words.h"
 #include "plugin/live/live_window.h"
 #include "tests/plugin/simulated_device.h"
 #include "tests/support/random_network.h"
@@ -372,6 +373,13 @@ juce::TextButton* button_with(juce::Component& from, const juce::String& text) {
   return nullptr;
 }
 
+// Picks the item of this text; false: there is none.
+bool pick(const juce::PopupMenu& menu, const juce::String& text) {
+  for (juce::PopupMenu::MenuItemIterator item(menu, true); item.next();)
+    if (item.getItem().text == text && item.getItem().action) return item.getItem().action(), true;
+  return false;
+}
+
 double thread_cpu_s() {  // of the message thread
   double seconds = 0;
   on_message_thread([&] {
@@ -400,7 +408,7 @@ TEST_CASE("the overdrive plays: pictures at every size and scale, and they move"
   session.resize(kNormal);
   session.play(0.5);
   CHECK(colours(session.picture("overdrive_2x", 2)) > 200);
-  CHECK(session.processor().load().mean > 0);
+  CHECK(session.processor().load().median > 0);
 }
 
 TEST_CASE("sixteen controls find room at every size") {
@@ -527,7 +535,7 @@ TEST_CASE("problems of the other slot or the session are shown while a model pla
   session.load(overdrive());
   on_message_thread([&] { session.processor().load_file(1, juce::File("/nowhere/amp.safetensors")); });
   wait_ms(300);
-  CHECK(message(session) == "Slot B: amp.safetensors cannot be opened: No such file or directory");
+  CHECK(message(session) == "Slot 2: amp.safetensors cannot be opened: No such file or directory");
   session.press('2', juce::ModifierKeys::commandModifier);
   CHECK(message(session) == "amp.safetensors cannot be opened: No such file or directory");
   session.press('1', juce::ModifierKeys::commandModifier);
@@ -611,6 +619,199 @@ TEST_CASE("the browser filters by what is typed, and Return loads what is select
   CHECK(session.processor().status(0).name == "Green Overdrive");
 }
 
+// The rows of a list, as a screen reader hears them.
+juce::StringArray rows_of(juce::ListBox& list) {
+  juce::StringArray rows;
+  for (int i = 0; i < list.getModel()->getNumRows(); ++i) rows.add(list.getModel()->getNameForRow(i));
+  return rows;
+}
+
+struct OpenBrowser {
+  explicit OpenBrowser(Session& session) : session_(session) {
+    on_message_thread([&] { session.editor().open_browser(); });
+    wait_ms(100);
+    places = find<juce::ListBox>(session.editor(), "Places");
+    list = find<juce::ListBox>(session.editor(), "Models and presets");
+    search = find<juce::TextEditor>(session.editor(), "Search models and presets");
+    REQUIRE((places && list && search));
+  }
+  void go_to(const char* place) {
+    int row = -1;
+    on_message_thread([&] {
+      row = rows_of(*places).indexOf(place);
+      if (row >= 0) places->selectRow(row);
+    });
+    INFO(place);
+    REQUIRE(row >= 0);
+    wait_ms(60);
+  }
+  juce::StringArray rows() {
+    juce::StringArray rows;
+    on_message_thread([&] { rows = rows_of(*list); });
+    return rows;
+  }
+  juce::ListBox *places = nullptr, *list = nullptr;
+  juce::TextEditor* search = nullptr;
+
+ private:
+  Session& session_;
+};
+
+TEST_CASE("the browser lists by category, tags and favourites, by key as well") {
+  Session session;
+  session.resize(kNormal);
+  session.load(overdrive());
+  OpenBrowser browser(session);
+  const int all = browser.rows().size();
+  browser.go_to("Drive");
+  CHECK(browser.rows().size() == 3);
+  CHECK(browser.rows()[0].startsWith("Green Overdrive, Factory, Drive: overdrive, guitar"));
+  session.picture("browser_category");
+  browser.go_to("All");
+  CHECK(browser.rows().size() == all);
+  auto* tag = button_with(session.editor(), "tube");
+  REQUIRE(tag);
+  on_message_thread([&] { tag->triggerClick(); });
+  wait_ms(100);
+  CHECK(browser.rows().size() == 5);
+  session.picture("browser_tag");
+  CHECK(check_names(session) > 12);
+  on_message_thread([&] { browser.search->setText("clean", true); });
+  wait_ms(100);
+  CHECK(browser.rows().size() == 1);
+  session.press('D', juce::ModifierKeys::commandModifier);
+  CHECK(browser.rows()[0].endsWith(", favourite"));
+  on_message_thread([&] { browser.search->setText("", true); });
+  browser.go_to("Favourites");
+  CHECK(browser.rows().size() == 1);
+  session.picture("browser_favourites");
+  session.press('D', juce::ModifierKeys::commandModifier);
+  CHECK(browser.rows().isEmpty());
+  check_at_all_sizes(session, "browser_no_favourites");
+}
+
+TEST_CASE("a folder of one's own is listed, and taken off again") {
+  const test::TempDir folder;
+  std::filesystem::create_directories(folder / "amps" / "clean");
+  std::filesystem::copy_file(overdrive(), folder / "amps" / "clean" / "mine.safetensors");
+  Session session;
+  session.resize(kNormal);
+  OpenBrowser browser(session);
+  const int before = browser.rows().size();
+  auto* view = find<Browser>(session.editor(), "Model browser");
+  on_message_thread([&] { view->add_folder(juce::File((folder / "amps").string())); });
+  wait_ms(100);
+  CHECK(browser.rows().size() == 1);
+  session.picture("browser_folder");
+  check_layout(session);
+  browser.go_to("All");
+  CHECK(browser.rows().size() == before + 1);
+  browser.go_to("amps");
+  auto* remove = button_with(session.editor(), "Remove folder");
+  REQUIRE((remove && remove->isVisible()));
+  on_message_thread([&] { remove->onClick(); });
+  CHECK(browser.rows().size() == before);
+  CHECK_FALSE(remove->isVisible());
+}
+
+TEST_CASE("what is selected in the browser is heard at once, and the old model comes back unless it is loaded") {
+  Session session;
+  session.resize(kNormal);
+  session.load(overdrive());
+  auto& processor = session.processor();
+  auto& drive = *processor.parameters().controls[0];
+  on_message_thread([&] { drive.setValueNotifyingHost(0.9f); });
+  const auto model = processor.model(0);
+  const auto plays = [&](const char* name) {
+    for (int i = 0; i < 200 && processor.status(0).name != name; ++i) wait_ms(10);
+    for (int i = 0; i < 200 && processor.status(0).kind != SlotStatus::Kind::playing; ++i) wait_ms(10);
+    return processor.status(0).name == name;
+  };
+  const auto has_keyboard = [&] {
+    bool has = false;
+    on_message_thread([&] { has = session.editor().hasKeyboardFocus(true); });
+    return has;
+  };
+  const auto audition = [&] {
+    for (int i = 0; i < 200 && !has_keyboard(); ++i) wait_ms(10);
+    on_message_thread([&] { session.editor().open_browser(); });
+    wait_ms(300);
+    CHECK(processor.auditioned() == juce::File());  // opening it changes nothing
+    session.press(juce::KeyPress::downKey);
+    CHECK(plays("Hard Distortion"));
+    session.press(juce::KeyPress::downKey);
+    CHECK(plays("Lead Preamp"));
+  };
+  audition();
+  session.picture("browser_audition");
+  session.press(juce::KeyPress::escapeKey);
+  CHECK(plays("Green Overdrive"));
+  wait_ms(100);
+  CHECK(processor.model(0) == model);
+  CHECK(drive.getValue() == Approx(0.9f));
+  audition();
+  session.press(juce::KeyPress::returnKey);
+  wait_ms(200);
+  CHECK(plays("Lead Preamp"));
+  CHECK_FALSE(find<Browser>(session.editor(), "Model browser")->isVisible());
+  session.press('Z', juce::ModifierKeys::commandModifier);  // one step for all of them
+  CHECK(plays("Green Overdrive"));
+  CHECK(drive.getValue() == Approx(0.9f));
+
+  on_message_thread([&] { session.editor().open_browser(); });
+  auto* switch_off = find<juce::Button>(session.editor(), "Audition");
+  REQUIRE(switch_off);
+  on_message_thread([&] { switch_off->setToggleState(false, juce::sendNotificationSync); });
+  session.press(juce::KeyPress::downKey);
+  wait_ms(400);
+  CHECK(plays("Green Overdrive"));
+  on_message_thread([&] { switch_off->setToggleState(true, juce::sendNotificationSync); });
+  session.press(juce::KeyPress::escapeKey);
+}
+
+TEST_CASE("snapshots are stored, recalled and shown as changed, and MIDI is taught by menu and key") {
+  Session session;
+  session.load(overdrive());
+  auto& processor = session.processor();
+  auto& drive = *processor.parameters().controls[0];
+  constexpr int kAlt = juce::ModifierKeys::altModifier;
+  session.press('1', kAlt);
+  CHECK(message(session) == "Stored the sound as snapshot A");
+  on_message_thread([&] { drive.setValueNotifyingHost(0.9f); });
+  wait_ms(400);
+  CHECK(find<juce::Button>(session.editor(), "Snapshot A, changed"));
+  session.press('2', kAlt);
+  session.press('1', kAlt);
+  CHECK(drive.getValue() == Approx(0.5f));
+  check_at_all_sizes(session, "snapshots", Sound::yes);
+  session.resize(kNormal);
+  auto* letter = find<juce::Button>(session.editor(), "Snapshot B");
+  REQUIRE(letter);
+  on_message_thread([&] { letter->triggerClick(); });
+  wait_ms(150);
+  CHECK(drive.getValue() == Approx(0.9f));
+  on_message_thread([&] { CHECK(pick(session.editor().target_menu("snapshot_b"), "Clear")); });
+  wait_ms(60);
+  CHECK(find<juce::Button>(session.editor(), "Snapshot B, empty"));
+
+  on_message_thread([&] { REQUIRE(pick(session.editor().target_menu("control_1"), "Learn MIDI")); });
+  wait_ms(60);
+  CHECK(message(session).startsWith("Waiting for MIDI: move the controller for drive"));
+  session.picture("midi_learning");
+  session.press(juce::KeyPress::escapeKey);
+  CHECK(message(session).isEmpty());
+  on_message_thread([&] { REQUIRE(pick(session.editor().target_menu("control_1"), "Learn MIDI")); });
+  juce::AudioBuffer<float> block(processor.getTotalNumInputChannels(), kBlock);
+  block.clear();
+  juce::MidiBuffer midi;
+  midi.addEvent(juce::MidiMessage::controllerEvent(1, 74, 10), 0);
+  processor.processBlock(block, midi);
+  wait_ms(200);
+  CHECK(message(session) == "drive follows CC 74");
+  session.picture("midi_learned");
+  on_message_thread([&] { CHECK(pick(session.editor().target_menu("control_1"), "Forget CC 74")); });
+}
+
 TEST_CASE("a dropped model is loaded") {
   Session session;
   session.drop({juce::String(overdrive().string())});
@@ -681,13 +882,6 @@ TEST_CASE("a dropped response is the cabinet, its page shows it and moves equali
   wait_ms(60);
   CHECK(session.processor().microphone(1).kind == MicrophoneStatus::Kind::empty);
   session.press(juce::KeyPress::escapeKey);
-}
-
-// Picks the item of this text; false: there is none.
-bool pick(const juce::PopupMenu& menu, const juce::String& text) {
-  for (juce::PopupMenu::MenuItemIterator item(menu, true); item.next();)
-    if (item.getItem().text == text && item.getItem().action) return item.getItem().action(), true;
-  return false;
 }
 
 TEST_CASE("the page of the cabinet offers the simulated cabinets, and steps through them by key") {
@@ -789,6 +983,13 @@ TEST_CASE("a meter keeps clipping until it is clicked") {
     static_cast<juce::Component*>(meter)->mouseDown(juce::MouseEvent(
         juce::Desktop::getInstance().getMainMouseSource(), {}, {}, 0, 0, 0, 0, 0, meter, meter, {}, {}, {}, 1, false));
   });
+  CHECK_FALSE(meter->has_clipped());
+  session.play_tone(200, 0.3, 1.2f);
+  wait_ms(100);
+  CHECK(meter->has_clipped());
+  CHECK(meter->getDescription() == "Loudest: 1.6 dBFS, has clipped");
+  on_message_thread(
+      [&] { static_cast<juce::Component*>(meter)->keyPressed(juce::KeyPress(juce::KeyPress::returnKey)); });
   CHECK_FALSE(meter->has_clipped());
 }
 
@@ -1018,6 +1219,24 @@ TEST_CASE("a capture of another program that is dropped is offered for conversio
   CHECK(title(session) == "lstm");
   CHECK(session.processor().status(0).file.getFileName() == "lstm.safetensors");
   session.processor().library().user_folder().getChildFile("learned").deleteRecursively();
+}
+
+TEST_CASE("what ALSA and JACK report is said in plain words, with what to do") {
+  const auto alsa = [](const char* error) { return words_for({error, "ALSA", "Scarlett 2i2", true}); };
+  CHECK(alsa("Device or resource busy").startsWith("Scarlett 2i2 is in use by another program: close"));
+  CHECK(alsa("No such device").startsWith("Scarlett 2i2 is not connected any more: "));
+  CHECK(alsa("Permission denied").contains("group 'audio'"));
+  CHECK(alsa("Invalid argument").contains("rate or size of blocks"));
+  CHECK(alsa("Host is down").contains("sound server"));
+  CHECK(alsa("Level 2 not\nsynchronized") ==
+        "Scarlett 2i2 cannot be opened (Level 2 not synchronized): choose another card in the audio settings");
+  CHECK(alsa("") == "No sound card is open: choose one in the audio settings");
+  CHECK(words_for({"", "ALSA", "", false}).startsWith("No sound card was found: "));
+  CHECK(words_for({"Unable to connect to JACK server", "JACK", "", true}).startsWith("JACK is not running: start it"));
+  CHECK(words_for({"", "JACK", "", false}).startsWith("JACK is not running: start it"));
+  CHECK(words_for_dropouts(0).isEmpty());
+  CHECK(words_for_dropouts(1).startsWith("1 dropout: "));
+  CHECK(words_for_dropouts(3).startsWith("3 dropouts: "));
 }
 
 TEST_CASE("coil-live unmutes the input after one click, remembers that, and follows the window's size") {
