@@ -85,7 +85,8 @@ struct BatchedModel::Impl {
   BatchedOptions options;
   StateTable states;
   size_t d_input, d_output, widest = 0, chunks_at_once = 1;
-  bool tokens, in_place = true;  // in_place: every layer is one part that can run in place
+  bool tokens, in_place = true;                    // in_place: every layer is one part that can run in place
+  bool keeps_input = false, keeps_layers = false;  // whether a tap reads the first layer's input, or the layer before
 
   std::optional<Linear> in_proj, out_proj, direct;
   int output_film_at = 0;  // where in the padded FiLM vector the values start that are added to out_proj's weights
@@ -95,7 +96,8 @@ struct BatchedModel::Impl {
 
   CudaStream upload, compute, download;
   std::array<Transfer, 2> transfers;
-  DeviceFloats table, rows_in, rows_out, h, spare, other_spare, scratch;
+  DeviceFloats table, rows_in, rows_out, h, spare, other_spare, scratch, kept_input;
+  std::array<DeviceFloats, 2> kept_layers;  // layer i keeps its input in i % 2
   PinnedArray<float> host_table;
 
   Impl(std::shared_ptr<const ssm::Model> m, const ssm::Checkpoint& checkpoint, const BatchedOptions& o)
@@ -124,11 +126,15 @@ struct BatchedModel::Impl {
       for (const auto& part : layers.back().parts) {
         widest = std::max(widest, size_t(part->width_out));
         chunks_at_once = std::max(chunks_at_once, part->chunks_at_once());
+        if (const ssm::TapConfig* tap = part->tap()) {
+          keeps_input = keeps_input || tap->from == ssm::TapConfig::From::network;
+          keeps_layers = keeps_layers || tap->from == ssm::TapConfig::From::layer_before;
+        }
       }
       in_place = in_place && layers.back().parts.size() == 1 && layers.back().parts[0]->whole_layer();
     }
     output_film_at = int(model->plan().output_film_at.value_or(0));
-    if (config.norm_f) norm_f = make_rms_norm(*config.norm_f, checkpoint), in_place = false;
+    if (config.norm_f) norm_f = make_norm(*config.norm_f, checkpoint), in_place = false;
     if (config.out_proj) out_proj.emplace(*config.out_proj, nullptr, options.precision, checkpoint);
     if (config.direct) direct.emplace(*config.direct, nullptr, options.precision, checkpoint);
   }
@@ -140,7 +146,10 @@ struct BatchedModel::Impl {
     return floats;
   }
 
-  size_t row_floats() const { return (in_place ? 1 : 3) * widest + d_input + d_output; }
+  size_t row_floats() const {
+    const size_t buffers = (in_place ? 1 : 3) + (keeps_input ? 1 : 0) + (keeps_layers ? 2 : 0);
+    return buffers * widest + d_input + d_output;
+  }
 
   // The number of chunks: as many as the memory allows, or as the frames of all signals need.
   size_t segment_chunks(size_t signals, size_t needed, bool copied) const {
@@ -150,7 +159,8 @@ struct BatchedModel::Impl {
     // Frames in, frames out and tokens are also in both transfers.
     const size_t bytes = (kSample * chunk * (row_floats() + 2 * (d_input + d_output)) + scratch_floats(extent)) *
                          sizeof(float) / kSample;
-    const size_t table_bytes = std::min(2 * signals * states.stride() * sizeof(float), kTableBytes);
+    const size_t signal_bytes = 2 * states.stride() * sizeof(float);
+    const size_t table_bytes = std::max(std::min(signals * signal_bytes, kTableBytes), signal_bytes);
     const size_t budget = options.memory_bytes > table_bytes ? options.memory_bytes - table_bytes : 0;
     size_t chunks = std::max<size_t>(std::min(budget / bytes, (copied ? kCopiedSegmentRows : kSegmentRows) / chunk), 1);
     if (chunks > chunks_at_once) chunks -= chunks % chunks_at_once;
@@ -163,6 +173,8 @@ struct BatchedModel::Impl {
     rows_out.require(rows * d_output);
     h.require(rows * widest);
     if (!in_place) spare.require(rows * widest), other_spare.require(rows * widest);
+    if (keeps_input) kept_input.require(rows * widest);
+    if (keeps_layers) kept_layers[0].require(rows * widest), kept_layers[1].require(rows * widest);
     scratch.require(scratch_floats(extent) + 4);
   }
 
@@ -278,7 +290,7 @@ struct BatchedModel::Impl {
                                  options.chunk_frames};
     const Film device_film{at(pieces_at, (DeviceFilmPiece*)nullptr), int(film.pieces.size()),
                            at(vectors_at, (float*)nullptr), vector_floats()};
-    const Segment segment{device_plan, table.data(), states.stride(), scratch.data(), device_film, compute};
+    const Segment segment{device_plan, table.data(), states.stride(), scratch.data(), device_film, compute, {}};
     const int64_t* device_source = at(source_at, (int64_t*)nullptr);
     if (!device_out) transfer.device_out.require(packed * d_output), transfer.host_out.require(packed * d_output);
     run_network(segment, device_in ? static_cast<const void*>(device_in) : there + frames_at, device_source,
@@ -311,7 +323,13 @@ struct BatchedModel::Impl {
               "copying rows");
     }
     int width = config.d_model;
-    for (const Layer& layer : layers) width = run_layer(layer, s, width);
+    if (keeps_input) run_copy(h.data(), width, kept_input.data(), width, width, rows, s.stream);
+    for (size_t i = 0; i < layers.size(); ++i) {
+      if (keeps_layers) run_copy(h.data(), width, kept_layers[i % 2].data(), width, width, rows, s.stream);
+      Segment own = s;
+      own.earlier = {h.data(), kept_layers[(i + 1) % 2].data(), kept_input.data()};
+      width = run_layer(layers[i], own, width);
+    }
 
     float* top = h.data();
     if (norm_f) norm_f->run(s, h.data(), spare.data()), top = spare.data();
@@ -396,7 +414,8 @@ struct BatchedModel::Impl {
 
   size_t device_bytes() const {
     size_t bytes = table.bytes() + rows_in.bytes() + rows_out.bytes() + h.bytes() + spare.bytes() +
-                   other_spare.bytes() + scratch.bytes();
+                   other_spare.bytes() + scratch.bytes() + kept_input.bytes();
+    for (const DeviceFloats& kept : kept_layers) bytes += kept.bytes();
     for (const Transfer& transfer : transfers) bytes += transfer.device_in.bytes() + transfer.device_out.bytes();
     return bytes;
   }

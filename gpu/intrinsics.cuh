@@ -21,6 +21,11 @@ __device__ inline float reciprocal_fast(float x) {
   return y;
 }
 
+// Absolute error 2^-21 for angles in [-pi, pi], in radians
+__device__ inline void sincos_fast(float angle, float& sine, float& cosine) {
+  sine = __sinf(angle), cosine = __cosf(angle);
+}
+
 // Rounds to the 11 significant bits that tensor cores read of a float32. (The dedicated instruction expands to several
 // on this hardware.)
 __device__ inline float round_to_tf32(float x) { return __uint_as_float((__float_as_uint(x) + 0x1000u) & 0xffffe000u); }

@@ -33,4 +33,9 @@ __device__ inline float softplus(float x) {
 // x Phi(x). Source: Hendrycks & Gimpel 2016.
 __device__ inline float gelu(float x) { return 0.5f * x * (1.0f + erff(x * 0.707106781f)); }
 
+// Its approximation by tanh, sec. 2 there.
+__device__ inline float gelu_tanh(float x) {
+  return 0.5f * x * (1.0f + tanhf(0.797884561f * fmaf(0.044715f * x * x, x, x)));
+}
+
 }  // namespace coil::gpu

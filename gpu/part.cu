@@ -6,9 +6,12 @@
 #include <complex>
 #include <type_traits>
 
+#include "gpu/attention.h"
 #include "gpu/conv.h"
 #include "gpu/linear.h"
 #include "gpu/mamba1_fused.h"
+#include "gpu/mamba3_part.h"
+#include "gpu/mlp.h"
 #include "gpu/scan.h"
 #include "gpu/ssd.h"
 #include "ssm/kernels/kernels.h"
@@ -19,17 +22,7 @@ namespace {
 
 using Complex = std::complex<double>;
 
-size_t aligned(size_t floats) { return (floats + 3) / 4 * 4; }
-
-// Hands out aligned pieces of a scratch buffer.
-class Scratch {
- public:
-  explicit Scratch(float* memory) : next_(memory) {}
-  float* take(size_t floats) { return std::exchange(next_, next_ + aligned(floats)); }
-
- private:
-  float* next_;
-};
+size_t aligned(size_t floats) { return Scratch::aligned(floats); }
 
 class LinearPart final : public Part {
  public:
@@ -58,16 +51,59 @@ class RmsNormPart final : public Part {
   DeviceFloats weight_;
 };
 
+class LayerNormPart final : public Part {
+ public:
+  LayerNormPart(const ssm::RmsNormConfig& config, const ssm::Checkpoint& checkpoint)
+      : Part(config.width, config.width), eps_(config.eps) {
+    if (!config.affine) return;
+    weight_ = uploaded(checkpoint.floats(config.name + ".weight", {config.width}));
+    bias_ = uploaded(checkpoint.floats(config.name + ".bias", {config.width}));
+  }
+  void run(const Segment& s, const float* in, float* out) const override {
+    run_layer_norm(weight_.data(), bias_.data(), eps_, width_in, in, out, s.plan.rows(), s.stream);
+  }
+
+ private:
+  float eps_;
+  DeviceFloats weight_, bias_;
+};
+
+// f(x), or f of one half of the columns times the other: glu takes f of the second half, the others of the first.
 class ActivationPart final : public Part {
  public:
   explicit ActivationPart(const ssm::ActivationConfig& config)
       : Part(config.width_in, config.width_out), kind_(config.kind) {}
   void run(const Segment& s, const float* in, float* out) const override {
-    run_activation(kind_, in, width_in, out, width_out, width_out, s.plan.rows(), s.stream);
+    const bool halves = width_in > width_out, second = kind_ == ssm::Activation::glu;
+    const float *activated = halves && second ? in + width_out : in, *factor = second ? in : in + width_out;
+    run_activation(kind_, activated, width_in, halves ? factor : nullptr, width_in, out, width_out, width_out,
+                   s.plan.rows(), s.stream);
   }
 
  private:
   ssm::Activation kind_;
+};
+
+class TapPart final : public Part {
+ public:
+  explicit TapPart(const ssm::TapConfig& config) : Part(config.width_in, config.width_out()), config_(config) {}
+  const ssm::TapConfig* tap() const override { return &config_; }
+  void run(const Segment& s, const float* in, float* out) const override {
+    using ssm::TapConfig;
+    const float* rows = config_.from == TapConfig::From::layer          ? s.earlier.layer
+                        : config_.from == TapConfig::From::layer_before ? s.earlier.layer_before
+                                                                        : s.earlier.network;
+    const int width = config_.width, at = config_.how == TapConfig::How::append ? width_in : 0;
+    if (config_.how != TapConfig::How::replace)
+      run_copy(in, width_in, out, width_out, width_in, s.plan.rows(), s.stream);
+    if (config_.how == TapConfig::How::add)
+      run_add(rows, width, out, width_out, width, s.plan.rows(), s.stream);
+    else
+      run_copy(rows, width, out + at, width_out, width, s.plan.rows(), s.stream);
+  }
+
+ private:
+  ssm::TapConfig config_;
 };
 
 class FilmPart final : public Part {
@@ -190,7 +226,12 @@ class Mamba1Part final : public Part {
         scan_at_(build.states.add(traits.region("ssm"))),
         a_(uploaded(negative_exponentials(build.checkpoint.doubles(c.name + ".A_log", {c.d_inner, c.d_state})))),
         dt_bias_(uploaded(build.checkpoint.floats(c.name + ".dt_proj.bias", {c.d_inner}))),
-        D_(uploaded(build.checkpoint.floats(c.name + ".D", {c.d_inner}))) {}
+        D_(uploaded(build.checkpoint.floats(c.name + ".D", {c.d_inner}))) {
+    if (!c.norm_weights) return;
+    dt_norm_ = uploaded(build.checkpoint.floats(c.name + ".dt_layernorm.weight", {c.dt_rank}));
+    b_norm_ = uploaded(build.checkpoint.floats(c.name + ".b_layernorm.weight", {c.d_state}));
+    c_norm_ = uploaded(build.checkpoint.floats(c.name + ".c_layernorm.weight", {c.d_state}));
+  }
 
   size_t scratch_floats(const Extent& e) const override {
     const size_t inner = size_t(config_.d_inner);
@@ -209,10 +250,12 @@ class Mamba1Part final : public Part {
 
     run_linear_and_conv(in_proj_, in, width_in, xz, 2 * inner, conv_.on(s, xz, 2 * inner, x), s.plan, s.stream);
     run_linear(x_proj_, x, inner, projected, mixing, rows, false, s.stream);
-    if (config_.rms_eps)
-      for (const auto& [at, width] : {std::pair(0, rank), std::pair(rank, states), std::pair(rank + states, states)})
-        run_rms_norm(nullptr, *config_.rms_eps, 1, width, projected + at, mixing, projected + at, mixing, rows,
+    const auto normalise = [&](const DeviceFloats& weight, int at, int width) {
+      if (config_.rms_eps)
+        run_rms_norm(weight.data(), *config_.rms_eps, 1, width, projected + at, mixing, projected + at, mixing, rows,
                      s.stream);
+    };
+    normalise(dt_norm_, 0, rank), normalise(b_norm_, rank, states), normalise(c_norm_, rank + states, states);
     run_linear(dt_proj_, projected, mixing, dt, inner, rows, false, s.stream);
     run_time_step(dt_bias_.data(), 0.0f, HUGE_VALF, dt, inner, inner, rows, s.stream);
     ScanArguments scan{};
@@ -232,7 +275,7 @@ class Mamba1Part final : public Part {
   Linear in_proj_, x_proj_, dt_proj_, out_proj_;
   ConvWeights conv_;
   size_t scan_at_;
-  DeviceFloats a_, dt_bias_, D_;
+  DeviceFloats a_, dt_bias_, D_, dt_norm_, b_norm_, c_norm_;
 };
 
 // Mamba-1 of the sizes that the two fused kernels support, with the norm before it, if any.
@@ -279,12 +322,13 @@ class Mamba2Part final : public Part {
     const ssm::RmsNormConfig* norm = place.norm ? &*place.norm : nullptr;
     const ssm::LinearConfig in_proj = c.in_proj(), out_proj = c.out_proj();
     const ssm::RmsNormConfig gated_norm{c.name + ".norm", inner, c.norm_eps};
-    const bool one_norm = c.norm_group_size == inner;
+    const bool one_norm = c.norm_group_size == inner && c.gated_norm == ssm::GatedNorm::gate_then_norm;
     if (one_norm && in_matrix_form() && GatedProjection::serves(c.d_model, inner, precision_)) {
       gated_out_proj_.emplace(in_proj, norm, out_proj, gated_norm, precision_, build.checkpoint);
     } else {
       out_proj_.emplace(out_proj, one_norm ? &gated_norm : nullptr, precision_, build.checkpoint);
-      if (!one_norm) norm_ = uploaded(build.checkpoint.floats(gated_norm.name + ".weight", {inner}));
+      if (!one_norm && c.gated_norm != ssm::GatedNorm::gate_alone)
+        norm_ = uploaded(build.checkpoint.floats(gated_norm.name + ".weight", {inner}));
     }
     in_proj_ = Linear(in_proj, norm, precision_, build.checkpoint, gated_out_proj_ ? inner : 0);
   }
@@ -319,6 +363,7 @@ class Mamba2Part final : public Part {
 
     run_linear_and_conv(in_proj_, in, width_in, projected, width, conv_.on(s, to_convolve, width, x), s.plan, s.stream);
     float *B = x + inner, *C = B + config_.ngroups * states;
+    const bool norm_first = config_.gated_norm == ssm::GatedNorm::norm_then_gate;
     if (in_matrix_form()) {
       run_ssd({inner,
                states,
@@ -336,7 +381,7 @@ class Mamba2Part final : public Part {
                C,
                convolved,
                D_.data(),
-               z,
+               norm_first ? nullptr : z,
                width,
                y,
                inner,
@@ -356,7 +401,7 @@ class Mamba2Part final : public Part {
       scan.D = D_.data(), scan.y = y, scan.y_stride = inner;
       scan.table = s.table + scan_at_, scan.table_stride = s.table_stride;
       run_scan(scan, carries, s.plan, s.stream);
-      run_gate(z, width, y, inner, inner, rows, s.stream);
+      if (!norm_first) run_gate(z, width, y, inner, inner, rows, s.stream);
     }
     if (gated_out_proj_) {
       gated_out_proj_->run(in, y, out, rows, residual, s.stream);
@@ -365,6 +410,7 @@ class Mamba2Part final : public Part {
     if (norm_.size() > 0)
       run_rms_norm(norm_.data(), config_.norm_eps, inner / config_.norm_group_size, config_.norm_group_size, y, inner,
                    y, inner, rows, s.stream);
+    if (norm_first) run_gate(z, width, y, inner, inner, rows, s.stream);
     run_linear(*out_proj_, y, inner, out, width_out, rows, residual, s.stream);
   }
 
@@ -374,7 +420,7 @@ class Mamba2Part final : public Part {
   Linear in_proj_;
   std::optional<GatedProjection> gated_out_proj_;
   std::optional<Linear> out_proj_;  // unless gated_out_proj_ exists
-  DeviceFloats norm_;               // for groups of channels; otherwise part of out_proj_
+  DeviceFloats norm_;               // unless it is part of out_proj_, or there is none
   ConvWeights conv_;
   size_t scan_at_;
   DeviceFloats a_, dt_bias_, D_;
@@ -393,35 +439,24 @@ struct Maker {
   }
 
   void operator()(const ssm::LinearConfig& c) const { append<LinearPart>(c, build); }
-  void operator()(const ssm::RmsNormConfig& c) const {
-    if (c.centred) refuse("LayerNorm");
-    append<RmsNormPart>(c, build.checkpoint);
-  }
-  void operator()(const ssm::ActivationConfig& c) const {
-    if (c.gated || c.kind > ssm::Activation::glu) refuse(std::string("the activation '") + place.traits.kind + "'");
-    append<ActivationPart>(c);
+  void operator()(const ssm::RmsNormConfig& c) const { layer.parts.push_back(make_norm(c, build.checkpoint)); }
+  void operator()(const ssm::ActivationConfig& c) const { append<ActivationPart>(c); }
+  void operator()(const ssm::TapConfig& c) const { append<TapPart>(c); }
+  void operator()(const ssm::MlpConfig& c) const { layer.parts.push_back(make_mlp(c, build)); }
+  void operator()(const ssm::MoeConfig& c) const { layer.parts.push_back(make_moe(c, build)); }
+  void operator()(const ssm::AttentionConfig& c) const {
+    layer.parts.push_back(make_attention(c, place.traits, build));
   }
   void operator()(const ssm::FilmConfig& c) const { append<FilmPart>(c, int(*place.film_at)); }
   void operator()(const ssm::RestTanhConfig& c) const { append<RestTanhPart>(c, place.film_at, build.checkpoint); }
   void operator()(const ssm::S4dConfig& c) const { append<S4dPart>(c, place.traits, build); }
   void operator()(const ssm::Mamba1Config& c) const {
-    if (c.norm_weights) refuse("Mamba-1 with weighted norms on dt, B and C");
     if (FusedMamba1::serves(c, build.precision)) return append<FusedMamba1Part>(c, place, alone, build);
     if (place.norm) append<RmsNormPart>(*place.norm, build.checkpoint);
     append<Mamba1Part>(c, place.traits, build);
   }
-  void operator()(const ssm::Mamba2Config& c) const {
-    if (c.gated_norm != ssm::GatedNorm::gate_then_norm) refuse("Mamba-2 without a norm behind its gate");
-    append<Mamba2Part>(c, place, alone, build);
-  }
-  [[noreturn]] void refuse(const std::string& what) const {
-    throw Error(build.checkpoint.source() + ": the GPU has no kernels for " + what + "; run the model on the CPU");
-  }
-  // Kinds without a GPU kernel.
-  template <class Config>
-  void operator()(const Config&) const {
-    refuse(std::string("parts of the kind '") + place.traits.kind + "'");
-  }
+  void operator()(const ssm::Mamba2Config& c) const { append<Mamba2Part>(c, place, alone, build); }
+  void operator()(const ssm::Mamba3Config& c) const { layer.parts.push_back(make_mamba3(c, place, build)); }
   void operator()(const ssm::GatedConfig&) const {
     throw Error("a gated part is only allowed in the slow path, which the CPU runs");
   }
@@ -453,9 +488,8 @@ void StateTable::write(const float* row, ssm::State& state) const {
       state.data()[tensor->offset + tensor->position[i]] = row[at + i];
 }
 
-std::unique_ptr<Part> make_rms_norm(const ssm::RmsNormConfig& config, const ssm::Checkpoint& checkpoint) {
-  if (config.centred)
-    throw Error(checkpoint.source() + ": the GPU has no kernels for LayerNorm; run the model on the CPU");
+std::unique_ptr<Part> make_norm(const ssm::RmsNormConfig& config, const ssm::Checkpoint& checkpoint) {
+  if (config.centred) return std::make_unique<LayerNormPart>(config, checkpoint);
   return std::make_unique<RmsNormPart>(config, checkpoint);
 }
 

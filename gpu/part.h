@@ -5,6 +5,7 @@
 
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "gpu/join.cuh"
@@ -39,6 +40,11 @@ class StateTable {
   size_t stride_ = 0;
 };
 
+// Rows from earlier places in the chain, for taps: the inputs of this layer, of the previous one, and of the first one.
+struct EarlierRows {
+  const float *layer = nullptr, *layer_before = nullptr, *network = nullptr;
+};
+
 // Values that all parts of a segment share.
 struct Segment {
   DevicePlan plan;
@@ -47,6 +53,18 @@ struct Segment {
   float* scratch;  // 16-byte aligned
   Film film;
   cudaStream_t stream;
+  EarlierRows earlier;  // of the running layer
+};
+
+// Hands out aligned pieces of a scratch buffer.
+class Scratch {
+ public:
+  explicit Scratch(float* memory) : next_(memory) {}
+  static size_t aligned(size_t floats) { return (floats + 3) / 4 * 4; }
+  float* take(size_t floats) { return std::exchange(next_, next_ + aligned(floats)); }
+
+ private:
+  float* next_;
 };
 
 class Part {
@@ -62,6 +80,8 @@ class Part {
   // Runs a whole residual layer in place, h = h + part(h). Only if whole_layer() is true.
   virtual bool whole_layer() const { return false; }
   virtual void run_layer(const Segment&, float* /*h*/) const {}
+  // What it reads from an earlier place, if anything.
+  virtual const ssm::TapConfig* tap() const { return nullptr; }
 
   const int width_in, width_out;
 };
@@ -80,6 +100,6 @@ struct Layer {
 };
 
 Layer make_layer(const ssm::PlannedLayer& planned, const Build& build);
-std::unique_ptr<Part> make_rms_norm(const ssm::RmsNormConfig& config, const ssm::Checkpoint& checkpoint);
+std::unique_ptr<Part> make_norm(const ssm::RmsNormConfig& config, const ssm::Checkpoint& checkpoint);
 
 }  // namespace coil::gpu

@@ -22,15 +22,43 @@ __global__ void __launch_bounds__(kElementThreads)
     out.at(row, first + i) = in.at(row, first + i) * scale * (weight ? weight[first + i] : 1.0f);
 }
 
+// A warp per row. The variance is that of the differences from the mean, so that it does not cancel.
+__global__ void __launch_bounds__(kElementThreads)
+    layer_norm(const float* weight, const float* bias, float eps, int width, ConstRows in, Rows out, size_t rows) {
+  const size_t row = (size_t(blockIdx.x) * kElementThreads + threadIdx.x) / 32;
+  const int lane = int(threadIdx.x) % 32;
+  if (row >= rows) return;
+  const auto sum_of = [&](const auto& value) {
+    float sum = 0;
+    for (int i = lane; i < width; i += 32) sum += value(in.at(row, i));
+    for (int other = 16; other > 0; other /= 2) sum += __shfl_xor_sync(0xffffffffu, sum, other);
+    return sum;
+  };
+  const float mean = sum_of([](float x) { return x; }) / float(width);
+  const float squares = sum_of([&](float x) { return (x - mean) * (x - mean); });
+  const float scale = 1.0f / sqrtf(squares / float(width) + eps);
+  for (int i = lane; i < width; i += 32)
+    out.at(row, i) = fmaf((in.at(row, i) - mean) * scale, weight ? weight[i] : 1.0f, weight ? bias[i] : 0.0f);
+}
+
 __device__ float activated(ssm::Activation kind, float x) {
   switch (kind) {
     case ssm::Activation::tanh:
       return tanhf(x);
     case ssm::Activation::gelu:
       return gelu(x);
-    default:
+    case ssm::Activation::silu:
       return silu(x);
+    case ssm::Activation::glu:
+      return sigmoid(x);
+    case ssm::Activation::gelu_tanh:
+      return gelu_tanh(x);
+    case ssm::Activation::relu:
+      return fmaxf(x, 0.0f);
+    case ssm::Activation::relu2:
+      return fmaxf(x, 0.0f) * fmaxf(x, 0.0f);
   }
+  return x;
 }
 
 // Calls f(row, FiLM vector as a function of the index) for the rows of every piece: block (piece, its rows).
@@ -112,18 +140,26 @@ void run_rms_norm(const float* weight, float eps, int groups, int width, const f
          groups, width, ConstRows{in, in_stride}, Rows{out, out_stride}, rows);
 }
 
-void run_activation(ssm::Activation kind, const float* in, int in_stride, float* out, int out_stride, int width,
+void run_layer_norm(const float* weight, const float* bias, float eps, int width, const float* in, float* out,
                     size_t rows, cudaStream_t stream) {
+  launch(layer_norm, blocks_of(rows * 32, kElementThreads), kElementThreads, 0, stream, weight, bias, eps, width,
+         ConstRows{in, width}, Rows{out, width}, rows);
+}
+
+void run_activation(ssm::Activation kind, const float* in, int in_stride, const float* factor, int factor_stride,
+                    float* out, int out_stride, int width, size_t rows, cudaStream_t stream) {
+  const ConstRows from{in, in_stride}, by{factor, factor_stride};
+  const Rows to{out, out_stride};
+  for_each_element(rows, width, stream, [=] __device__(size_t row, int c) {
+    const float value = activated(kind, from.at(row, c));
+    to.at(row, c) = by.values ? value * by.at(row, c) : value;
+  });
+}
+
+void run_copy(const float* in, int in_stride, float* out, int out_stride, int width, size_t rows, cudaStream_t stream) {
   const ConstRows from{in, in_stride};
   const Rows to{out, out_stride};
-  if (kind == ssm::Activation::glu) {
-    for_each_element(rows, width, stream, [=] __device__(size_t row, int c) {
-      to.at(row, c) = from.at(row, c) * sigmoid(from.at(row, width + c));
-    });
-  } else {
-    for_each_element(rows, width, stream,
-                     [=] __device__(size_t row, int c) { to.at(row, c) = activated(kind, from.at(row, c)); });
-  }
+  for_each_element(rows, width, stream, [=] __device__(size_t row, int c) { to.at(row, c) = from.at(row, c); });
 }
 
 void run_add(const float* in, int in_stride, float* out, int out_stride, int width, size_t rows, cudaStream_t stream) {

@@ -16,12 +16,19 @@ namespace coil::gpu {
 void run_rms_norm(const float* weight, float eps, int groups, int width, const float* in, int in_stride, float* out,
                   int out_stride, size_t rows, cudaStream_t stream);
 
-// width: of the output
-void run_activation(ssm::Activation kind, const float* in, int in_stride, float* out, int out_stride, int width,
+// out = (in - mean) / sqrt(variance + eps) * weight + bias. weight null: neither.
+void run_layer_norm(const float* weight, const float* bias, float eps, int width, const float* in, float* out,
                     size_t rows, cudaStream_t stream);
+
+// out = f(in) * factor; for glu, f is the sigmoid. factor null: 1. `out` may be `in` or `factor`.
+void run_activation(ssm::Activation kind, const float* in, int in_stride, const float* factor, int factor_stride,
+                    float* out, int out_stride, int width, size_t rows, cudaStream_t stream);
 
 // out = tanh(in) - tanh(x0), x0 = bias, or (1 + scale) bias + shift with the FiLM vector: exactly 0 where in equals x0.
 void run_tanh_rest(const float* bias, const float* in, float* out, int width, size_t rows, cudaStream_t stream);
+
+// out = in
+void run_copy(const float* in, int in_stride, float* out, int out_stride, int width, size_t rows, cudaStream_t stream);
 
 // out = out + in
 void run_add(const float* in, int in_stride, float* out, int out_stride, int width, size_t rows, cudaStream_t stream);

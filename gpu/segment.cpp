@@ -15,7 +15,7 @@ SegmentPlan plan_segment(std::span<const SignalPart> parts, int chunk_frames) {
     for (size_t i = 0; i < count; ++i) {
       const int left = int(part.frames - i * size);
       plan.chunks.push_back(
-          {std::min(left, chunk_frames), part.state_in, part.state_out, i == 0, i + 1 == count, left});
+          {std::min(left, chunk_frames), part.state_in, part.state_out, i == 0, i + 1 == count, left, int(i * size)});
     }
     plan.signals.push_back({first_chunk, int(count), part.state_in});
   }

@@ -17,6 +17,7 @@ struct Chunk {
   int state_in, state_out;  // rows in the table of states, before and after the segment
   int first, last;          // 1: first, last chunk of the signal in this segment
   int left;                 // frames of the signal in this segment, from this chunk's first on
+  int before;               // frames of the signal in this segment before this chunk
 };
 
 struct Signal {

@@ -183,29 +183,18 @@ __device__ RightPair<kPrecision> right_of_states(const float* B, int lane) {
   return {Right<kPrecision>(values[0]), Right<kPrecision>(values[1])};
 }
 
-// 16 frames x 16 states from (0, 0) of C as the left side of a product over states.
-template <Precision kPrecision, int kRow>
-__device__ Left<kPrecision> left_of_frames(const float* C, int lane) {
-  const float* row = C + lane / 4 * kRow + lane % 4 * 4;
-  const float4 upper = *reinterpret_cast<const float4*>(row), lower = *reinterpret_cast<const float4*>(row + 8 * kRow);
-  return Left<kPrecision>({{upper.x, lower.x, upper.z, lower.z}, {upper.y, lower.y, upper.w, lower.w}});
-}
-
 // A part of C B^T for 16 frames and 16 others. The left sides of C are stored unless `C_sides` is null.
 template <Precision kPrecision, class Shared>
 __device__ void mix_frames(const float* B, const float* C, float* C_sides, float* mixing, int lane) {
   float sums[2][2][4] = {};  // of even and odd steps, so that they are independent
 #pragma unroll
   for (int k = 0; k < Shared::kPartSteps; ++k) {
-    const auto left = left_of_frames<kPrecision, Shared::kRowC>(C + 16 * k, lane);
+    const auto left = left_of_rows<kPrecision, Shared::kRowC>(C + 16 * k, lane);
     if (C_sides) keep_side(left, C_sides + k * Shared::kSide, lane);
     Right<kPrecision> right[2];
 #pragma unroll
-    for (int half = 0; half < 2; ++half) {
-      const float4 row =
-          *reinterpret_cast<const float4*>(B + (8 * half + lane / 4) * Shared::kRowB + 16 * k + lane % 4 * 4);
-      right[half] = Right<kPrecision>({{row.x, row.z}, {row.y, row.w}});
-    }
+    for (int half = 0; half < 2; ++half)
+      right[half] = right_of_rows<kPrecision, Shared::kRowB>(B + 8 * half * Shared::kRowB + 16 * k, lane);
     each_part<kPrecision>([&](int part) {
 #pragma unroll
       for (int half = 0; half < 2; ++half) multiply_add_part(part, sums[k % 2][half], left, right[half]);
@@ -291,9 +280,10 @@ __device__ void sum_decays(const float (&dt)[kCount], const float (&a)[kCount], 
   }
 }
 
-// Copies the states of a warp's 16 channels from or to rows of `d_state` floats.
+// Copies the states of a warp's 16 channels from or to rows of `d_state` floats. With fewer rows, the other channels'
+// states are 0.
 template <int kSteps>
-__device__ void load_states(const float* from, int d_state, int lane, float (&state)[2 * kSteps][4]) {
+__device__ void load_states(const float* from, int d_state, int lane, float (&state)[2 * kSteps][4], int rows = 16) {
   const bool vectors = on_vectors(from, d_state);
   const auto load = [&](const auto& quad) {
 #pragma unroll
@@ -301,7 +291,8 @@ __device__ void load_states(const float* from, int d_state, int lane, float (&st
 #pragma unroll
       for (int half = 0; half < 2; ++half) {
         const int n = 16 * k + lane % 4 * 4;
-        const float4 v = quad(from + (lane / 4 + 8 * half) * d_state + n, d_state - n);
+        const int row = lane / 4 + 8 * half;
+        const float4 v = quad(from + row * d_state + n, row < rows ? d_state - n : 0);
         state[2 * k][2 * half] = v.x, state[2 * k + 1][2 * half] = v.y, state[2 * k][2 * half + 1] = v.z,
                          state[2 * k + 1][2 * half + 1] = v.w;
       }
@@ -316,14 +307,14 @@ __device__ void load_states(const float* from, int d_state, int lane, float (&st
     });
 }
 template <int kSteps>
-__device__ void store_states(float* to, int d_state, int lane, const float (&state)[2 * kSteps][4]) {
+__device__ void store_states(float* to, int d_state, int lane, const float (&state)[2 * kSteps][4], int rows = 16) {
   const bool vectors = on_vectors(to, d_state);
 #pragma unroll
   for (int k = 0; k < kSteps; ++k)
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
-      const int n = 16 * k + lane % 4 * 4, left = d_state - n;
-      float* at = to + (lane / 4 + 8 * half) * d_state + n;
+      const int n = 16 * k + lane % 4 * 4, row = lane / 4 + 8 * half, left = row < rows ? d_state - n : 0;
+      float* at = to + row * d_state + n;
       const float4 v{state[2 * k][2 * half], state[2 * k + 1][2 * half], state[2 * k][2 * half + 1],
                      state[2 * k + 1][2 * half + 1]};
       if (vectors) {

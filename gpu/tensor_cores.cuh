@@ -56,6 +56,20 @@ using Left = Operand<kPrecision, 4>;
 template <Precision kPrecision>
 using Right = Operand<kPrecision, 2>;
 
+// Rows in memory, `kRow` floats apart, as sides of a product over 16 of their values: 16 rows as the left side, or 8
+// rows as the right side. A lane's values are four neighbours.
+template <Precision kPrecision, int kRow>
+__device__ Left<kPrecision> left_of_rows(const float* rows, int lane) {
+  const float* row = rows + lane / 4 * kRow + lane % 4 * 4;
+  const float4 upper = *reinterpret_cast<const float4*>(row), lower = *reinterpret_cast<const float4*>(row + 8 * kRow);
+  return Left<kPrecision>({{upper.x, lower.x, upper.z, lower.z}, {upper.y, lower.y, upper.w, lower.w}});
+}
+template <Precision kPrecision, int kRow>
+__device__ Right<kPrecision> right_of_rows(const float* rows, int lane) {
+  const float4 row = *reinterpret_cast<const float4*>(rows + lane / 4 * kRow + lane % 4 * 4);
+  return Right<kPrecision>({{row.x, row.z}, {row.y, row.w}});
+}
+
 // A product is the sum of this many tensor core products. Each waits for the previous one into the same sums. With
 // several sums, interleaving their parts (`each_part`) keeps the tensor cores busy.
 template <Precision kPrecision>

@@ -88,6 +88,18 @@ struct HeldOutBefore {
   std::vector<Span> spans;
 };
 
+// Without these weights (and their gradients), the slow path's states are linear and time-invariant in what is fed to
+// them.
+template <class T>
+void make_time_invariant(const ParameterMap& map, std::vector<T>& values) {
+  if (map.slow_path.size == 0) return;
+  const auto clear = [&](size_t at, size_t count) {
+    std::fill_n(values.begin() + std::ptrdiff_t(map.slow + at), count, T(0));
+  };
+  clear(map.slow_path.recurrent, SlowMap::hidden * SlowMap::units);
+  clear(map.slow_path.gate_weight, SlowMap::units * SlowMap::hidden);
+}
+
 // The position of a lane.
 struct Walk {
   size_t take = 0, at = 0;
@@ -116,6 +128,7 @@ struct Trainer::Impl {
   double batch_frames() const { return double(segment_frames * lanes()); }
   void check_takes() const;
   std::vector<std::vector<float>> hops_of(const std::vector<Take>& of_takes) const;
+  std::vector<float> first_parameters();
   void scale_takes();
   void weigh_takes();
   void hold_out_parts(const std::vector<HeldOutBefore>& before);
@@ -183,7 +196,7 @@ Trainer::Impl::Impl(std::vector<Take> given, const TrainingSettings& s, std::opt
       kernels(&kernels_named(s.target).of(s.shape)),
       takes(std::move(given)),
       random{s.seed},
-      optimiser(map, initial_parameters(map, random, s.sample_rate_hz), s.slowest_s * s.sample_rate_hz),
+      optimiser(map, first_parameters(), s.slowest_s * s.sample_rate_hz),
       modes(kModeValues * map.all_modes()),
       best(optimiser.parameters()),
       gradient(map.size),
@@ -222,6 +235,12 @@ std::vector<std::vector<float>> Trainer::Impl::hops_of(const std::vector<Take>& 
   for (size_t i = 0; i < of_takes.size() && map.slow_path.size > 0; ++i)
     features[i] = hop_features(of_takes[i].dry, map.shape.slow_features);
   return features;
+}
+
+std::vector<float> Trainer::Impl::first_parameters() {
+  std::vector<float> parameters = initial_parameters(map, random, settings.sample_rate_hz);
+  if (!settings.selective) make_time_invariant(map, parameters);
+  return parameters;
 }
 
 void Trainer::Impl::check_takes() const {
@@ -395,6 +414,7 @@ bool Trainer::Impl::sum_up() {
     for (size_t i = 0; i < gradient.size(); ++i) gradient[i] += worker.gradient[i];
     loss += worker.error.plain + worker.error.pre_emphasised;
   }
+  if (!settings.selective) make_time_invariant(map, gradient);
   chain_modes(map, optimiser.parameters().data(), gradient.data());
   state.frames += batch_frames();
   ++state.steps;
@@ -537,7 +557,7 @@ uint64_t Trainer::Impl::fingerprint_of_all() const {
   Shape shape = settings.shape;
   shape.slow_features = shape.filter_modes = 0;  // these are determined during the training
   writer(shape), writer(settings.sample_rate_hz), writer(settings.threads), writer(settings.seed);
-  writer(settings.slowest_s), writer(settings.aliasing_weight), writer(kernels->lanes);
+  writer(settings.slowest_s), writer(settings.aliasing_weight), writer(kernels->lanes), writer(settings.selective);
   for (const Take& take : takes) writer(take.dry), writer(take.wet), writer(take.knobs);
   const std::string bytes = writer.take();
   return XXH3_64bits(bytes.data(), bytes.size());

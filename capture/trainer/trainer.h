@@ -29,7 +29,8 @@ struct TrainingSettings {
   // A training of at least twenty times this many frames tries, over this many frames or more, whether a slow path or a
   // filter after the network is worth its cost.
   double slow_trial_frames = 2e7;
-  std::string target;  // SIMD target; empty: the best
+  bool selective = true;  // false: the slow path's states have fixed speeds and do not hear each other
+  std::string target;     // SIMD target; empty: the best
 };
 
 // The network's input and output scales, in the takes' units.

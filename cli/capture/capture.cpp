@@ -50,6 +50,7 @@ struct CaptureOptions {
   size_t takes = 24;
   std::string quality;  // empty: standard, or for a capture of another program chosen by trials
   std::string network = "auto";
+  size_t layers = 0;  // 0: the quality's
   std::string name, licence, report;
   double seconds = 0, million_frames = 0, target_esr = 0;
   size_t threads = 0;
@@ -223,9 +224,11 @@ class Capture {
     settings.shape = quality_.shape;
     settings.shape.knobs = material_.knobs.size();
     if (options_.network != "auto") settings.slow_trial_frames = HUGE_VAL;  // decided: no trial
-    if (options_.network == "slow-path") settings.shape.slow_features = capture::kSlowFeatures;
+    if (options_.layers > 0) settings.shape.layers = options_.layers;
+    if (options_.network.find("slow") != std::string::npos) settings.shape.slow_features = capture::kSlowFeatures;
     if (options_.network == "filter") settings.shape.filter_modes = capture::kFilterModes;
-    if (options_.network == "stage") settings.shape.direct = 0;
+    if (options_.network.ends_with("stage")) settings.shape.direct = 0;
+    settings.selective = !options_.network.starts_with("fixed-");
     settings.sample_rate_hz = material_.sample_rate_hz;
     settings.aliasing_weight = quality_.aliasing_weight;
     settings.threads = options_.threads > 0 ? options_.threads : std::max(1u, std::thread::hardware_concurrency());
@@ -483,9 +486,12 @@ void add_training_options(CLI::App* capture, CaptureOptions& options) {
   capture
       ->add_option("--network", options.network,
                    "What to train: plain, with a slow-path, with a filter, or what a trial in a long training shows "
-                   "(auto); stage: plain without a direct path, as part of a longer chain")
-      ->check(CLI::IsMember({"auto", "plain", "slow-path", "filter", "stage"}))
+                   "(auto); stage, slow-stage: without a direct path, as part of a longer chain; fixed-slow-path, "
+                   "fixed-slow-stage: a slow path whose speeds do not depend on the sound, for comparison")
+      ->check(CLI::IsMember(
+          {"auto", "plain", "slow-path", "filter", "stage", "slow-stage", "fixed-slow-path", "fixed-slow-stage"}))
       ->capture_default_str();
+  capture->add_option("--layers", options.layers, "Layers of the network (the quality's)")->check(CLI::Range(1, 12));
   capture->add_option("--seconds", options.seconds, "Duration of the training")->check(CLI::PositiveNumber);
   capture
       ->add_option("--million-frames", options.million_frames, "Length of the training in frames (440; with knobs 880)")

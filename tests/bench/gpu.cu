@@ -1,7 +1,7 @@
 // The GPU's peak speed (copy, multiply-adds, exponentials), and the times of the selective scan and of whole models for
 // comparison. Medians; kernels are timed by CUDA events, models by the host's clock around the whole call.
 //
-//   gpu_bench [ceilings] [scan] [ssd] [models] [segments] [lengths] [exp2]
+//   gpu_bench [ceilings] [scan] [ssd] [mamba3] [models] [segments] [lengths] [exp2]
 //   gpu_bench profile
 #include <cuda_runtime.h>
 
@@ -16,11 +16,13 @@
 
 #include "gpu/batched_model.h"
 #include "gpu/device.h"
+#include "gpu/mamba3.h"
 #include "gpu/math.cuh"
 #include "gpu/memory.h"
 #include "gpu/operators.h"
 #include "gpu/scan.h"
 #include "gpu/ssd.h"
+#include "gpu/tensor_cores.cuh"
 #include "gpu/uniform_plan.h"
 #include "tests/support/runs.h"
 
@@ -104,8 +106,26 @@ __global__ void arithmetic(float* out, int rounds) {
   out[blockIdx.x * blockDim.x + threadIdx.x] = sum;
 }
 
+// Products of (16, 8) += (16, 16) (16, 8), by the instructions that the kernels use.
+template <gpu::Precision kPrecision>
+__global__ void products(float* out, int rounds) {
+  float values[2][4], sums[8][4] = {};
+  for (int i = 0; i < 8; ++i) values[i / 4][i % 4] = float(threadIdx.x % 13 + unsigned(i)) * 1e-3f;
+  const gpu::Left<kPrecision> left(values);
+  const gpu::Right<kPrecision> right({{values[0][0], values[0][1]}, {values[1][0], values[1][1]}});
+  for (int r = 0; r < rounds; ++r)
+    gpu::each_part<kPrecision>([&](int part) {
+#pragma unroll
+      for (int i = 0; i < 8; ++i) gpu::multiply_add_part(part, sums[i], left, right);
+    });
+  float sum = 0;
+  for (int i = 0; i < 8; ++i) sum += sums[i][0] + sums[i][1] + sums[i][2] + sums[i][3];
+  out[blockIdx.x * blockDim.x + threadIdx.x] = sum;
+}
+
 struct Ceilings {
   double bytes, fma, exp2;  // a second
+  double products[3];       // multiply-adds a second in float32, tf32, bf16
 };
 
 Ceilings ceilings() {
@@ -127,8 +147,18 @@ Ceilings ceilings() {
           kernel_ms([&](cudaStream_t s) { arithmetic<false><<<blocks, threads, 0, s>>>(to.data(), rounds); }) * 1e3;
   c.exp2 = operations /
            kernel_ms([&](cudaStream_t s) { arithmetic<true><<<blocks, threads, 0, s>>>(to.data(), rounds); }) * 1e3;
-  std::printf("copy %.2f TB/s, multiply-adds %.1f T/s (%.1f TFLOP/s), exp2 %.2f T/s\n\n", c.bytes * 1e-12,
-              c.fma * 1e-12, c.fma * 2e-12, c.exp2 * 1e-12);
+  const double all_products = double(blocks) * (threads / 32) * 2000 * 8 * 16 * 16 * 8;
+  for (const gpu::Precision precision : {gpu::Precision::float32, gpu::Precision::tf32, gpu::Precision::bf16})
+    gpu::with_precision(precision, [&]<gpu::Precision kPrecision>() {
+      c.products[int(precision)] =
+          all_products /
+          kernel_ms([&](cudaStream_t s) { products<kPrecision><<<blocks, threads, 0, s>>>(to.data(), 2000); }) * 1e3;
+    });
+  std::printf(
+      "copy %.2f TB/s, multiply-adds %.1f T/s (%.1f TFLOP/s), exp2 %.2f T/s; products on the tensor cores %.0f TFLOP/s "
+      "in float32, %.0f in tf32, %.0f in bf16\n\n",
+      c.bytes * 1e-12, c.fma * 1e-12, c.fma * 2e-12, c.exp2 * 1e-12, c.products[0] * 2e-12, c.products[1] * 2e-12,
+      c.products[2] * 2e-12);
   return c;
 }
 
@@ -235,6 +265,92 @@ void ssd(const Ceilings& c) {
                           gpu::run_scan(scan, pieces, plan, s);
                         },
                         5));
+    }
+  }
+  std::printf("\n");
+}
+
+// ---- Mamba-3
+
+// The inputs of its recurrence at one shape, on the GPU.
+struct Mamba3Work {
+  int batch, heads, headdim, d_state, rank;
+  size_t frames;
+  gpu::DeviceFloats x, z, B, C, B_bias, C_bias, D, mimo, decay, gamma, beta, y, table;
+  gpu::Array<double> dt, speed;
+  gpu::Mamba3Arguments m{};
+
+  Mamba3Work(int batch_, int heads_, int headdim_, int d_state_, int rank_, size_t frames_)
+      : batch(batch_), heads(heads_), headdim(headdim_), d_state(d_state_), rank(rank_), frames(frames_) {
+    const size_t all = size_t(batch) * frames, inner = size_t(heads * headdim), mixing = size_t(rank * d_state),
+                 angles = size_t(d_state / 4);
+    x = random_floats(all * inner, -1, 1, 1), z = random_floats(all * inner, -3, 3, 2);
+    B = random_floats(all * mixing, -1, 1, 3), C = random_floats(all * mixing, -1, 1, 4);
+    B_bias = random_floats(size_t(heads) * mixing, 0, 1, 5), C_bias = random_floats(size_t(heads) * mixing, 0, 1, 6);
+    D = random_floats(size_t(heads), -1, 1, 7), mimo = random_floats(3 * size_t(rank) * inner, -1, 1, 8);
+    decay = random_floats(all * size_t(heads), -1, -0.001f, 9), gamma = random_floats(all * size_t(heads), 0, 0.1f, 10);
+    beta = random_floats(all * size_t(heads), 0, 0.1f, 11);
+    y = gpu::DeviceFloats(all * inner);
+    test::Random random(12);
+    const auto doubles = [&](size_t n, double low, double high) {
+      std::vector<double> values(n);
+      for (double& v : values) v = random.uniform(low, high);
+      gpu::Array<double> array;
+      array.upload(values);
+      return array;
+    };
+    dt = doubles(all * size_t(heads), 0.001, 0.1), speed = doubles(all * angles, -0.5, 0.5);
+    m.heads = heads, m.headdim = headdim, m.d_state = d_state, m.groups = 1, m.rank = rank, m.angles = int(angles);
+    m.halves = rank > 1, m.dt = dt.data(), m.speed = speed.data(), m.decay = decay.data(), m.gamma = gamma.data();
+    m.beta = beta.data(), m.B = B.data(), m.C = C.data(), m.bc_stride = int(mixing), m.B_bias = B_bias.data();
+    m.C_bias = C_bias.data(), m.x = x.data(), m.x_stride = int(inner), m.D = D.data(), m.z_stride = int(inner);
+    m.mimo_x = rank > 1 ? mimo.data() : nullptr, m.mimo_z = mimo.data() + size_t(rank) * inner;
+    m.mimo_o = m.mimo_z + size_t(rank) * inner, m.z = z.data(), m.y = y.data();
+    m.k_at = inner * size_t(d_state), m.v_at = m.k_at + size_t(heads) * mixing, m.angle_at = m.v_at + inner;
+    m.rest_at = m.angle_at + size_t(heads) * angles, m.table_stride = m.rest_at + size_t(heads) * angles;
+    table = random_floats(size_t(batch) * m.table_stride, 0, 0, 13);
+    m.table = table.data();
+  }
+
+  void start(gpu::Precision precision, const gpu::Mamba3Scratch& scratch, const gpu::DevicePlan& plan,
+             cudaStream_t stream) const {
+    gpu::run_mamba3(m, precision, scratch, plan, stream);
+  }
+
+  // The least bytes: inputs read once, the output written once. The least multiply-adds: every output and every state
+  // once, and pairs of rows within tiles of 16.
+  double least_bytes() const {
+    const double inner = heads * headdim, angles = d_state / 4;
+    return double(batch) * double(frames) * (4 * (3 * inner + 2 * rank * d_state + 3 * heads) + 8 * (heads + angles));
+  }
+  double least_multiply_adds() const {
+    const double rows = double(batch) * double(frames) * rank * heads;
+    return rows * (2.0 * headdim * d_state + 16 * (headdim + d_state));
+  }
+};
+
+void mamba3(const Ceilings& c) {
+  using gpu::Precision;
+  std::printf(
+      "Mamba-3, one group, half of the states rotate; angles, recurrence and gate; tensors in float32. The limit is "
+      "the "
+      "larger of bytes over the speed of copies, and multiply-adds over the speed of the tensor cores.\n"
+      "batch  heads  headdim  d_state  rank  frames  chunk  precision  ms      limit   of limit  TFLOP/s\n");
+  for (const int rank : {1, 4}) {
+    const Mamba3Work w(8, 32, 64, 128, rank, 4096);
+    for (const int chunk : {128, 256, 512, 1024, 2048, 4096}) {
+      const gpu::UniformPlan uniform(size_t(w.batch), w.frames, chunk);
+      const gpu::DevicePlan plan = uniform.on_device();
+      const gpu::DeviceFloats scratch(gpu::Mamba3Scratch::floats(plan.extent(), w.m));
+      const gpu::Mamba3Scratch pieces(scratch.data(), plan.extent(), w.m);
+      for (const Precision precision : {Precision::float32, Precision::tf32, Precision::bf16}) {
+        const double ms = kernel_ms([&](cudaStream_t s) { w.start(precision, pieces, plan, s); }, 7);
+        const double limit =
+            1e3 * std::max(w.least_bytes() / c.bytes, w.least_multiply_adds() / c.products[int(precision)]);
+        std::printf("%-5d  %-5d  %-7d  %-7d  %-4d  %-6zu  %-5d  %-9s  %-6.3f  %-6.3f  %-8.2f  %.1f\n", w.batch, w.heads,
+                    w.headdim, w.d_state, rank, w.frames, chunk, gpu::to_string(precision).c_str(), ms, limit,
+                    limit / ms, 2e-9 * w.least_multiply_adds() / ms);
+      }
     }
   }
   std::printf("\n");
@@ -386,6 +502,14 @@ void segments() {
 
 // Runs each kernel of a few models a few times, for a profiler.
 void profile() {
+  for (const int rank : {1, 4}) {
+    const Mamba3Work w(8, 32, 64, 128, rank, 4096);
+    const gpu::UniformPlan uniform(size_t(w.batch), w.frames, 1024);
+    const gpu::DevicePlan plan = uniform.on_device();
+    const gpu::DeviceFloats scratch(gpu::Mamba3Scratch::floats(plan.extent(), w.m));
+    for (const gpu::Precision precision : {gpu::Precision::float32, gpu::Precision::bf16})
+      kernel_ms([&](cudaStream_t s) { w.start(precision, {scratch.data(), plan.extent(), w.m}, plan, s); }, 1);
+  }
   constexpr size_t kFrames = 1 << 17;
   for (const char* mixer : {R"("type": "mamba2", "d_state": 16, "headdim": 8)", R"("type": "mamba1", "d_state": 16)"}) {
     for (const int d_model : {16, 64}) {
@@ -448,6 +572,7 @@ int main(int argc, char** argv) {
   const Ceilings c = ceilings();
   if (wanted("scan")) scan(c);
   if (wanted("ssd")) ssd(c);
+  if (wanted("mamba3")) mamba3(c);
   if (wanted("models")) models();
   if (wanted("segments")) segments();
   if (wanted("lengths")) lengths();

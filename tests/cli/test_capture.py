@@ -59,21 +59,34 @@ class Capture(CoilTest):
             self.assertIn(word, self.stderr)
 
     def test_the_network_can_be_chosen(self):
-        for network in ("plain", "slow-path", "filter", "stage"):
+        for network in ("plain", "slow-path", "filter", "stage", "slow-stage", "fixed-slow-path", "fixed-slow-stage"):
             name = f"{network}.safetensors"
             training = ("-o", name, "--million-frames", "1", "--network", network, "--as-is", "-q", "--no-report")
             self.capture("dry.wav", "wet.wav", *training)
             content = self.path(name).read_bytes()
             head = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
             config = json.loads(head["__metadata__"]["config"])
-            self.assertEqual("slow_path" in config, network == "slow-path")
+            self.assertEqual("slow_path" in config, "slow" in network)
+            if "slow" in network:
+                begin = 8 + int.from_bytes(content[:8], "little")
+                for part, still in (("gate", "fixed" in network), ("recurrent", "fixed" in network), ("value", False)):
+                    first, end = head[f"slow.layers.0.units.{part}.weight"]["data_offsets"]
+                    self.assertEqual(not any(content[begin + first : begin + end]), still)
             self.assertEqual(len(config["layers"]), 2 if network == "filter" else 1)
-            self.assertEqual(config["direct"], network in ("plain", "slow-path"))
+            self.assertEqual(config["direct"], network in ("plain", "slow-path", "fixed-slow-path"))
             self.assertEqual("backbone.direct.weight" in head, config["direct"])
             self.coil("process", "dry.wav", "-o", f"{network}.wav", "-m", f"./{name}", "-q")
             found = Wav(self.path(f"{network}.wav")).channels[0]
             self.assertLess(max(abs(x) for x in found[:100]), 1e-3 * max(abs(x) for x in found))
         self.coil("capture", "dry.wav", "wet.wav", "-o", "x.safetensors", "--network", "deep", code=2)
+
+    def test_the_layers_can_be_chosen(self):
+        training = ("-o", "two.safetensors", "--million-frames", "1", "--layers", "2", "--as-is", "-q", "--no-report")
+        self.capture("dry.wav", "wet.wav", *training)
+        content = self.path("two.safetensors").read_bytes()
+        head = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+        self.assertEqual(json.loads(head["__metadata__"]["config"])["layers"][0]["repeat"], 2)
+        self.coil("capture", "dry.wav", "wet.wav", "-o", "x.safetensors", "--layers", "13", code=2)
 
     def test_two_files_become_a_model_that_gives_the_error_it_says(self):
         result = json.loads(

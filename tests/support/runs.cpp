@@ -2,7 +2,6 @@
 #include "tests/support/runs.h"
 
 #include <algorithm>
-#include <catch2/catch.hpp>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -112,20 +111,6 @@ double state_error(const ssm::State& state, const ReferenceRun& reference) {
     worst = std::max(worst, relative_error(values, wanted.values));
   }
   return worst;
-}
-
-void check_executions(const std::shared_ptr<const ssm::Model>& model, const ssm::State& fresh,
-                      std::span<const float> in, std::span<const size_t> blocks, const ssm::ScanOptions& scan,
-                      const ReferenceRun& reference, double tolerance) {
-  auto state = fresh;
-  CHECK(relative_error(run_steps(model, state, in), reference.output) <= tolerance);
-  CHECK(state_error(state, reference) <= tolerance);
-  state = fresh;
-  CHECK(relative_error(run_blocks(model, state, in, blocks), reference.output) <= tolerance);
-  CHECK(state_error(state, reference) <= tolerance);
-  state = fresh;
-  CHECK(relative_error(run_scan(model, state, in, scan), reference.output) <= tolerance);
-  CHECK(state_error(state, reference) <= tolerance);
 }
 
 bool same_bits(std::span<const float> a, std::span<const float> b) {

@@ -17,8 +17,9 @@ from preset import sound
 CIRCUIT = os.environ["COIL_CIRCUIT"]
 DEVICES = sorted((common.ROOT / "train/circuits/devices").glob("*.net"))
 BOUND_DB = -80
-FINE_HZ, FINER_HZ = 3.072e6, 6.144e6
-FINER = {"lead_preamp"}  # the errors of both solvers accumulate over many stages, so this one needs finer steps
+FINE_HZ = 3.072e6
+# The errors of both solvers accumulate over the lead preamp's stages; the tape's bias has 96 kHz.
+FINER_HZ = {"lead_preamp": 6.144e6, "tape": 12.288e6}
 
 
 def decibels(error, reference):
@@ -89,7 +90,7 @@ class Devices(unittest.TestCase):
         self.assertGreater(len(DEVICES), 3)
         for netlist in DEVICES:
             with self.subTest(device=netlist.stem):
-                agreement = against_ngspice(netlist, 0.3, 1000, 0.003, FINER_HZ if netlist.stem in FINER else FINE_HZ)
+                agreement = against_ngspice(netlist, 0.3, 1000, 0.003, FINER_HZ.get(netlist.stem, FINE_HZ))
                 print(f"ngspice, {netlist.stem}: {agreement:.1f} dB")
                 self.assertLess(agreement, BOUND_DB)
 
@@ -130,6 +131,40 @@ class Devices(unittest.TestCase):
                     at = sound.RATE_HZ + np.arange(len(wet))
                     found = 2 * (wet * np.exp(-2j * np.pi * hertz * at / sound.RATE_HZ)).mean() / 2e-5 * 1j
                     self.assertLess(abs(found / transfer - 1), 0.004)
+
+    def test_the_tape_s_bias(self):
+        """Of 1 kHz: bias takes distortion away; a take begins and ends in silence."""
+        netlist = common.ROOT / "train/circuits/devices/tape.net"
+        frames, share = np.arange(sound.RATE_HZ // 5), {}
+        wave = np.where(frames < 0.9 * len(frames), 0.5, 0) * np.sin(2 * np.pi * 1000 * frames / sound.RATE_HZ)
+        with tempfile.TemporaryDirectory() as folder:
+            sound.write(pathlib.Path(folder, "dry.wav"), np.concatenate([np.zeros(480), wave]))
+            rows = [f"wet_{bias}.wav,dry.wav,5,{bias}" for bias in (0, 5, 10)]
+            table = pathlib.Path(folder, "table.csv")
+            table.write_text("\n".join(["wet,dry,drive,bias", *rows]) + "\n")
+            subprocess.run([CIRCUIT, "render", netlist, table], check=True, stdout=subprocess.DEVNULL)
+            for bias in (0, 5, 10):
+                wet = sound.read(pathlib.Path(folder, f"wet_{bias}.wav"))
+                self.assertLess(np.abs(wet[:400]).max(), 1e-6)
+                self.assertLess(np.abs(wet[-100:]).max(), 2e-3)
+                power = np.abs(np.fft.rfft(wet[2880:7680])) ** 2
+                share[bias] = power[300] / power[100]
+                self.assertLess(power[200] / power[100], 1e-8)
+        print("tape, third harmonic by bias:", share)
+        self.assertGreater(share[0], 1.5 * share[5])
+        self.assertGreater(share[5], 1.5 * share[10])
+
+    def test_dry_sound_at_half_speed(self):
+        """A tone of 300 Hz becomes one of 150 Hz; without the option nothing changes."""
+        with tempfile.TemporaryDirectory() as name:
+            folder = pathlib.Path(name)
+            sound.write(folder / "tone.wav", 0.5 * np.sin(2 * np.pi * 300 * np.arange(sound.RATE_HZ) / sound.RATE_HZ))
+            command = [CIRCUIT, "dry", folder, "--recordings", folder / "tone.wav", "--recorded-share", 1]
+            for share, hertz in ((0, 300), (1, 150)):
+                options = [*command, "--seconds", 0.5, "--half-speed-share", share]
+                subprocess.run([str(word) for word in options], check=True)
+                spectrum = np.abs(np.fft.rfft(sound.read(folder / "dry_001.wav")))
+                self.assertEqual(spectrum.argmax(), hertz // 2)
 
     def test_a_netlist_that_is_wrong(self):
         for text, word in (

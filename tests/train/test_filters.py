@@ -8,12 +8,14 @@ import unittest
 
 import common
 import numpy as np
+import safetensors_file
 
 from preset import chain, chain_file, netlist_filter, sound
 
 COIL, CIRCUIT = os.environ["COIL"], os.environ["COIL_CIRCUIT"]
 DEVICES = common.ROOT / "train/circuits/devices"
 PULSE_FRAMES, PULSE = 16384, 1e-3
+NOISE, LOW = 0.1 * np.random.default_rng(1).standard_normal(8192), ["distortion=2"]
 
 
 def decibels(error, reference):
@@ -59,14 +61,20 @@ class AgainstTheSolver(unittest.TestCase):
 
 
 class InTheEngine(unittest.TestCase):
-    def make(self, folder):
+    def make(self, folder, network="plain"):
         """A preset's first steps, with little of everything."""
         command = [
             *(common.ROOT / "train/make_preset", "hard_distortion", "--recordings", folder, "--work", folder),
             *("--takes", 2, "--take-seconds", 0.7, "--million-frames", 1, "--threads", 1, "--quality", "lite"),
+            *("--network", network),
             *("--coil", COIL, "--circuit", CIRCUIT, "--steps", "tables", "render_train", "train"),
         ]
         subprocess.run([str(word) for word in command], check=True, stdout=subprocess.DEVNULL)
+
+    def fitted(self):
+        network = netlist_filter.Network(DEVICES / "hard_distortion.net")
+        settings = chain.settings_of(DEVICES / "hard_distortion.net")
+        return network, netlist_filter.Filter(network, settings, network.stages["clipper"], "out")
 
     def test_a_chain_is_its_parts_one_by_one_and_is_made_again_to_the_bit(self):
         with tempfile.TemporaryDirectory() as first, tempfile.TemporaryDirectory() as second:
@@ -75,30 +83,52 @@ class InTheEngine(unittest.TestCase):
                 self.make(each)
             again = pathlib.Path(second, "model.safetensors").read_bytes()
             self.assertEqual((folder / "model.safetensors").read_bytes(), again)
-            network = netlist_filter.Network(DEVICES / "hard_distortion.net")
-            settings = chain.settings_of(DEVICES / "hard_distortion.net")
-            fitted = netlist_filter.Filter(network, settings, network.stages["clipper"], "out")
+            network, fitted = self.fitted()
             self.assertLess(fitted.error.max(), 1e-3)
-            self.check_parts(folder, network, fitted)
+            self.check_back(folder, network, fitted, self.check_front(folder, network, fitted))
 
-    def check_parts(self, folder, network, fitted):
+    def test_a_slow_path_in_front_of_a_filter_stays_what_it_was(self):
+        with tempfile.TemporaryDirectory() as name:
+            folder = pathlib.Path(name)
+            self.make(folder, "slow-path")
+            tensors, metadata = safetensors_file.read_safetensors(folder / "front.safetensors")
+            for part in ("weight", "bias"):  # after a short training it says little
+                tensors[f"slow.out_proj.{part}"] = 40 * tensors[f"slow.out_proj.{part}"]
+            safetensors_file.write_safetensors(folder / "front.safetensors", tensors, metadata)
+            still = tensors | {f"slow.out_proj.{p}": 0 * tensors[f"slow.out_proj.{p}"] for p in ("weight", "bias")}
+            safetensors_file.write_safetensors(folder / "still.safetensors", still, metadata)
+            front, without = (
+                sound.process_samples(COIL, folder / f"{n}.safetensors", NOISE) for n in ("front", "still")
+            )
+            self.assertGreater(decibels(front - without, without), -40)
+            network, fitted = self.fitted()
+            part, scale = chain_file.Network(folder / "front.safetensors"), network.volts["d"] / network.volts["out"]
+            card = chain.card_of(network)
+            chain_file.write(folder / "model.safetensors", part, fitted, scale, None, network.knobs, card)
+            self.check_front(folder, network, fitted)
+
+    def check_front(self, folder, network, fitted):
+        """Returns what the filter gives for the network's output, by the filter's setting."""
+        filtered = {}
+        for turned in (0.0, 3.0, 10.0):
+            played = sound.process_samples(COIL, folder / "front.safetensors", NOISE, LOW)
+            k = np.array([[2 * turned / 10 - 1]])
+            zeros = np.zeros(len(NOISE))  # the filter's response is shorter
+            hz = np.fft.rfftfreq(2 * len(NOISE), 1 / sound.RATE_HZ)
+            spectrum = np.fft.rfft(np.concatenate([played, zeros])) * fitted.response(k, hz)[0]
+            filtered[turned] = np.fft.irfft(spectrum)[: len(NOISE)]
+            wanted = network.volts["d"] / network.volts["out"] * filtered[turned]
+            found = sound.process_samples(COIL, folder / "model.safetensors", NOISE, [*LOW, f"filter={turned}"])
+            self.assertLess(decibels(found - wanted, wanted), -60)
+        return filtered
+
+    def check_back(self, folder, network, fitted, filtered):
         front = chain_file.Network(folder / "front.safetensors")
         card = chain.card_of(network)
         chain_file.write(folder / "both.safetensors", front, fitted, 0.25, front, network.knobs, card)
-        noise = 0.1 * np.random.default_rng(1).standard_normal(8192)
-        for turned in (0.0, 3.0, 10.0):
-            low = ["distortion=2"]
-            played = sound.process_samples(COIL, folder / "front.safetensors", noise, low)
-            k = np.array([[2 * turned / 10 - 1]])
-            zeros = np.zeros(len(noise))  # the filter's response is shorter
-            hz = np.fft.rfftfreq(2 * len(noise), 1 / sound.RATE_HZ)
-            spectrum = np.fft.rfft(np.concatenate([played, zeros])) * fitted.response(k, hz)[0]
-            filtered = np.fft.irfft(spectrum)[: len(noise)]
-            scale = network.volts["d"] / network.volts["out"]
-            found = sound.process_samples(COIL, folder / "model.safetensors", noise, [*low, f"filter={turned}"])
-            self.assertLess(decibels(found - scale * filtered, scale * filtered), -60)
-            wanted = sound.process_samples(COIL, folder / "front.safetensors", 0.25 * filtered, low)
-            found = sound.process_samples(COIL, folder / "both.safetensors", noise, [*low, f"filter={turned}"])
+        for turned, heard in filtered.items():
+            wanted = sound.process_samples(COIL, folder / "front.safetensors", 0.25 * heard, LOW)
+            found = sound.process_samples(COIL, folder / "both.safetensors", NOISE, [*LOW, f"filter={turned}"])
             self.assertLess(decibels(found - wanted, wanted), -60)
         rest = sound.process_samples(COIL, folder / "both.safetensors", np.zeros(4800))
         self.assertEqual(np.abs(rest).max(), 0)

@@ -25,9 +25,10 @@ struct Controlled {
   double gain;
 };
 
-enum class PartKind { diode, diode_pair, clamp, bipolar, jfet, triode, pentode, core, photo_resistor, lamp };
+enum class PartKind { diode, diode_pair, clamp, bipolar, jfet, triode, pentode, core, photo_resistor, lamp, tape };
 
-// A part whose currents are instantaneous functions of its control voltages. parts-inl.h has the equations.
+// A part whose currents are functions of its control voltages: instantaneous ones, except for the tape's, which has a
+// memory. parts-inl.h has the equations.
 struct Part {
   PartKind kind;
   std::string name;

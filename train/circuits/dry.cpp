@@ -6,6 +6,8 @@
 #include <cmath>
 #include <numbers>
 
+#include "train/circuits/resampling.h"
+
 namespace coil::circuits {
 namespace {
 
@@ -149,10 +151,19 @@ void fade_ends(std::vector<float>& sound) {
   }
 }
 
-std::vector<float> recorded_excerpt(const std::vector<float>& take, long frames, uint32_t* s) {
-  const long last = std::max(0L, long(take.size()) - frames), from = long(uniform(s) * double(last));
-  std::vector<float> out(static_cast<size_t>(frames));
-  std::copy_n(take.begin() + from, std::min(frames, long(take.size())), out.begin());
+// At half speed, a guitar is as low as a bass.
+std::vector<float> at_half_speed(const std::vector<float>& sound, size_t frames) {
+  std::vector<double> slow(2 * sound.size());
+  Interpolator(2).run(sound, 0, long(sound.size()), slow.data(), 1);
+  return {slow.begin(), slow.begin() + std::ptrdiff_t(frames)};
+}
+
+std::vector<float> recorded_excerpt(const std::vector<float>& take, long frames, bool slow, uint32_t* s) {
+  const long heard = slow ? (frames + 1) / 2 : frames;
+  const long last = std::max(0L, long(take.size()) - heard), from = long(uniform(s) * double(last));
+  std::vector<float> out(static_cast<size_t>(heard));
+  std::copy_n(take.begin() + from, std::min(heard, long(take.size())), out.begin());
+  if (slow) out = at_half_speed(out, size_t(frames));
   float peak = 1e-3f;
   for (const float x : out) peak = std::max(peak, std::abs(x));
   const double gain = std::min(between_log(s, kLeastGain, kMostGain), 1.0 / double(peak));
@@ -163,7 +174,7 @@ std::vector<float> recorded_excerpt(const std::vector<float>& take, long frames,
 }  // namespace
 
 std::vector<std::vector<float>> make_material(const std::vector<std::vector<float>>& recordings, double recorded_share,
-                                              uint32_t seed, size_t count, double seconds) {
+                                              double half_speed_share, uint32_t seed, size_t count, double seconds) {
   uint32_t s = seed * 747796405u + 2891336453u;
   if (!s) s = 1;
   for (int i = 0; i < 8; ++i) uniform(&s);
@@ -175,10 +186,12 @@ std::vector<std::vector<float>> make_material(const std::vector<std::vector<floa
     for (long i = 0; i < pieces; ++i) {
       const long length = (i + 1) * frames / pieces - i * frames / pieces;
       std::vector<float> piece;
-      if (!recordings.empty() && uniform(&s) < recorded_share)
-        piece = recorded_excerpt(recordings[size_t(uniform(&s) * double(recordings.size()))], length, &s);
-      else
+      if (!recordings.empty() && uniform(&s) < recorded_share) {
+        const std::vector<float>& recording = recordings[size_t(uniform(&s) * double(recordings.size()))];
+        piece = recorded_excerpt(recording, length, half_speed_share > 0 && uniform(&s) < half_speed_share, &s);
+      } else {
         piece = synthetic_dry(++next, length);
+      }
       fade_ends(piece);
       take.insert(take.end(), piece.begin(), piece.end());
     }

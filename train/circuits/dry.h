@@ -11,8 +11,9 @@ namespace coil::circuits {
 std::vector<float> synthetic_dry(uint32_t seed, long frames);
 
 // `count` takes of `seconds`, made of excerpts of about 2.7 s with silence between them. The share `recorded_share`
-// comes from `recordings` (at 48 kHz) at gains of 0.3 to 2, the rest is synthetic.
+// comes from `recordings` (at 48 kHz) at gains of 0.3 to 2, the rest is synthetic. Of the recorded excerpts, the share
+// `half_speed_share` is played at half speed.
 std::vector<std::vector<float>> make_material(const std::vector<std::vector<float>>& recordings, double recorded_share,
-                                              uint32_t seed, size_t count, double seconds);
+                                              double half_speed_share, uint32_t seed, size_t count, double seconds);
 
 }  // namespace coil::circuits

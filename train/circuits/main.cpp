@@ -119,11 +119,11 @@ void render_table(const fs::path& netlist_path, const std::string& stage, const 
     throw Error(netlist_path.string() + ": too many steps did not converge");
 }
 
-void make_dry(const std::vector<std::string>& recordings, double share, uint32_t seed, size_t count, double seconds,
-              const fs::path& folder) {
+void make_dry(const std::vector<std::string>& recordings, double share, double half_speed_share, uint32_t seed,
+              size_t count, double seconds, const fs::path& folder) {
   std::vector<std::vector<float>> sounds;
   for (const std::string& path : recordings) sounds.push_back(read_sound(path));
-  const std::vector<std::vector<float>> takes = make_material(sounds, share, seed, count, seconds);
+  const std::vector<std::vector<float>> takes = make_material(sounds, share, half_speed_share, seed, count, seconds);
   fs::create_directories(folder);
   for (size_t i = 0; i < takes.size(); ++i) {
     char name[32];
@@ -178,7 +178,7 @@ int main(int argc, char** argv) {
   std::vector<std::string> recordings, settings;
   size_t threads = std::max(1u, std::thread::hardware_concurrency()), count = 1;
   uint32_t seed = 1;
-  double seconds = 8, rate_hz = 1.536e6, share = 0.5;
+  double seconds = 8, rate_hz = 1.536e6, share = 0.5, half_speed_share = 0;
   TestWave wave;
 
   CLI::App* info = app.add_subcommand("info", "Print a netlist's levels, knobs and resting output as JSON");
@@ -192,6 +192,7 @@ int main(int argc, char** argv) {
   dry->add_option("folder", folder)->required();
   dry->add_option("--recordings", recordings, "Mono sound at 48 kHz to cut from");
   dry->add_option("--recorded-share", share, "How much is cut from recordings; the rest is synthetic");
+  dry->add_option("--half-speed-share", half_speed_share, "How much of what is cut is played at half speed");
   dry->add_option("--seed", seed);
   dry->add_option("--count", count);
   dry->add_option("--seconds", seconds);
@@ -209,7 +210,7 @@ int main(int argc, char** argv) {
   try {
     if (*info) print_info(netlist);
     if (*render) render_table(netlist, stage, table, threads);
-    if (*dry) make_dry(recordings, share, seed, count, seconds, folder);
+    if (*dry) make_dry(recordings, share, half_speed_share, seed, count, seconds, folder);
     if (*sine) make_wave(netlist, settings, wave, rate_hz, output, deck);
     return 0;
   } catch (const std::exception& error) {

@@ -193,6 +193,10 @@ class Builder {
     } else if (kind == "photoresistor") {
       // a b control dark_siemens siemens_per_volt
       part(PartKind::photo_resistor, {value(5), value(6)}, {{at(2), at(3)}, {at(4), kGround}}, {{at(2), at(3)}});
+    } else if (kind == "tape") {
+      // field bias out model
+      part(PartKind::tape, model(5, {"ms", "a", "k", "c", "alpha", "hz"}), {{at(2), kGround}, {at(3), kGround}},
+           {{kGround, at(4)}});
     } else {
       throw Error(where() + ": there is no part '" + kind + "'");
     }

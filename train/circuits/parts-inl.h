@@ -3,7 +3,7 @@
 // diode, pair: Shockley. bipolar: Ebers and Moll 1954, transport form. jfet: Shichman and Hodges 1968, as SPICE's level
 // 1. triode, pentode: N. Koren, "Improved vacuum tube models for SPICE simulations", 1996. Their grid: I. Cohen and T.
 // Helie, "Measures and parameter estimation of triodes for the real-time simulation of a multi-stage guitar
-// preamplifier", 2010.
+// preamplifier", 2010. tape: D. C. Jiles and D. L. Atherton, "Theory of ferromagnetic hysteresis", 1986.
 #if defined(COIL_CIRCUITS_PARTS_INL_H) == defined(HWY_TARGET_TOGGLE)
 #ifdef COIL_CIRCUITS_PARTS_INL_H
 #undef COIL_CIRCUITS_PARTS_INL_H
@@ -226,6 +226,58 @@ inline void lamp(const Part& part, const Vec* v, Response& r) {
   r.slope[0][0] = s.slope;
 }
 
+// The tape's memory after the last step: field, magnetisation as a share of its largest, phase of the bias in cycles.
+struct TapeMemory {
+  Vec field, share, cycles;
+};
+
+// Langevin's function, coth x - 1 / x, and its slope.
+inline Curve langevin(Vec x) {
+  const Vec one = constant(1), x2 = hn::Mul(x, x);
+  const Vec far = hn::Max(hn::Abs(x), constant(0.05));
+  const Vec e = hn::Exp(Lanes(), hn::Mul(constant(-2), far)), rest = hn::Sub(one, e), back = hn::Div(one, far);
+  const Vec value = hn::Sub(hn::Div(hn::Add(one, e), rest), back);
+  const Vec slope = hn::Sub(hn::Mul(back, back), hn::Div(hn::Mul(constant(4), e), hn::Mul(rest, rest)));
+  const Mask near = hn::Lt(hn::Abs(x), constant(0.05));
+  const Vec series = hn::NegMulAdd(x2, hn::NegMulAdd(x2, constant(2.0 / 945), constant(1.0 / 45)), constant(1.0 / 3));
+  const Vec bend = hn::NegMulAdd(x2, hn::NegMulAdd(x2, constant(2.0 / 189), constant(1.0 / 15)), constant(1.0 / 3));
+  return {hn::IfThenElse(near, hn::Mul(x, series), hn::CopySign(value, x)), hn::IfThenElse(near, bend, slope)};
+}
+
+// d share / d field for a field that moves in the direction `sign`; values: largest magnetisation, a, k, c, alpha.
+inline Vec magnetise(const Part& part, Vec field, Vec share, Vec sign) {
+  const double most = part.values[0], a = part.values[1], k = part.values[2], c = part.values[3];
+  const double coupling = part.values[4] * most;
+  const Curve l = langevin(hn::Mul(hn::MulAdd(constant(coupling), share, field), constant(1 / a)));
+  const Vec gap = hn::Sub(l.value, share);
+  const Vec pinned = hn::NegMulAdd(constant(coupling), gap, hn::Mul(constant((1 - c) * k), sign));
+  const Mask moves = hn::Gt(hn::Mul(sign, gap), constant(0));
+  const Vec irreversible = hn::IfThenElse(moves, hn::Div(hn::Mul(constant(1 - c), gap), pinned), constant(0));
+  const Vec reversible = hn::Mul(constant(c / a), l.slope);
+  return hn::Div(hn::Add(irreversible, reversible), hn::NegMulAdd(constant(coupling), reversible, constant(1)));
+}
+
+// Controls: the recorded field and the bias' amplitude, 1 V per kA/m; its frequency is the last value. The current is
+// the magnetisation's share, in amperes. From the last step's field to this one's by Runge and Kutta's method.
+inline void tape(const Part& part, const Vec* v, const TapeMemory& before, double step_s, Response& r,
+                 TapeMemory& after) {
+  after.cycles = hn::Add(before.cycles, constant(part.values[5] * step_s));
+  after.cycles = hn::Sub(after.cycles, hn::Floor(after.cycles));
+  const Vec swing = hn::Sin(Lanes(), hn::Mul(constant(2 * M_PI), after.cycles)), half = constant(0.5);
+  after.field = hn::Mul(constant(1e3), hn::MulAdd(v[1], swing, v[0]));
+  const Vec way = hn::Sub(after.field, before.field), sign = hn::CopySign(constant(1), way);
+  const Vec middle = hn::MulAdd(half, way, before.field), half_way = hn::Mul(half, way);
+  const Vec k1 = magnetise(part, before.field, before.share, sign);
+  const Vec k2 = magnetise(part, middle, hn::MulAdd(half_way, k1, before.share), sign);
+  const Vec k3 = magnetise(part, middle, hn::MulAdd(half_way, k2, before.share), sign);
+  const Vec k4 = magnetise(part, after.field, hn::MulAdd(way, k3, before.share), sign);
+  const Vec sum = hn::Add(hn::Add(k1, k4), hn::Mul(constant(2), hn::Add(k2, k3)));
+  after.share = hn::MulAdd(hn::Mul(way, constant(1.0 / 6)), sum, before.share);
+  r.i[0] = after.share;
+  r.slope[0][0] = hn::Mul(constant(1e3), k4);
+  r.slope[0][1] = hn::Mul(r.slope[0][0], swing);
+}
+
 inline void respond(const Part& part, const Vec* v, Response& r) {
   switch (part.kind) {
     case PartKind::diode:
@@ -248,6 +300,8 @@ inline void respond(const Part& part, const Vec* v, Response& r) {
       return photo_resistor(part, v, r);
     case PartKind::lamp:
       return lamp(part, v, r);
+    case PartKind::tape:
+      return;  // it has a memory: see tape()
   }
 }
 

@@ -14,6 +14,7 @@ namespace {
 
 constexpr double kRateHz = 48000;
 constexpr long kPieceFrames = 512;
+constexpr double kTapeSettles = 1;  // seconds: the first swings of a tape's bias leave an offset in what follows it
 
 // Renders jobs from `first` on, one per lane. If there are fewer, the last one is repeated.
 size_t render_group(const Netlist& netlist, std::vector<Job>& jobs, size_t first) {
@@ -35,6 +36,13 @@ size_t render_group(const Netlist& netlist, std::vector<Job>& jobs, size_t first
       out(size_t((kPieceFrames + 2 * lead) * factor) * count);
   std::vector<double> wet(size_t(kPieceFrames) * count);
   for (size_t i = 0; i < out.size(); ++i) out[i] = solver.rest(i % count);
+  if (solver.has_memory()) {
+    const size_t steps = size_t(kTapeSettles * kRateHz) * size_t(factor);
+    std::vector<double> silence(steps * count), settling(steps * count);
+    solver.run(silence.data(), settling.data(), steps);
+    const auto heard = std::ptrdiff_t(size_t(2 * lead * factor) * count);  // the bias is in it
+    std::copy(settling.end() - heard, settling.end(), out.begin());
+  }
   for (size_t lane = 0; lane < used; ++lane) job(lane).wet.assign(job(lane).dry.size(), 0);
   for (long done = -lead; done < frames; done += kPieceFrames) {
     // The solver is `lead` ahead of the decimator.

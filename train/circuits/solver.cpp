@@ -5,6 +5,7 @@
 #define HWY_TARGET_INCLUDE "train/circuits/solver.cpp"
 #include "hwy/foreach_target.h"
 
+#include <algorithm>
 #include <cmath>
 #include <memory>
 
@@ -17,12 +18,16 @@ namespace coil::circuits {
 
 constexpr size_t kMostControls = 24, kMostStates = 48;
 
-// The buffers of run(); all except `parts` are interleaved by lane.
+constexpr size_t kTapeMemory = 3;  // values
+
+// The buffers of run(); all except `parts` are interleaved by lane. In the search for the operating point, step_s is 0:
+// the tape's bias stands still.
 struct Run {
   const std::vector<Part>* parts;
   size_t states, controls, currents;
   const double* matrix;
-  double *state, *voltages, *before;
+  double *state, *voltages, *before, *memory;
+  double step_s;
 };
 
 }  // namespace coil::circuits
@@ -84,7 +89,27 @@ Vec limited(const Knee& knee, Vec from, Vec to) {
 // Newton's method for v = p + K i(v).
 class Newton {
  public:
-  explicit Newton(const Run& run) : run_(run), columns_(run.states + 2 + run.currents), knees_(knees_of(*run.parts)) {}
+  explicit Newton(const Run& run) : run_(run), columns_(run.states + 2 + run.currents), knees_(knees_of(*run.parts)) {
+    for (size_t q = 0; q < run.parts->size(); ++q)
+      if ((*run.parts)[q].kind == PartKind::tape) tapes_.push_back(q);
+    const auto at = [&](size_t i) { return hn::LoadU(Lanes(), run.memory + i * hn::Lanes(Lanes())); };
+    for (size_t k = 0; k < tapes_.size(); ++k)
+      memory_[k] = {at(kTapeMemory * k), at(kTapeMemory * k + 1), at(kTapeMemory * k + 2)};
+  }
+
+  // Ends a step: tapes keep what they have become.
+  void keep() {
+    for (size_t k = 0; k < tapes_.size(); ++k) memory_[k] = next_[k];
+  }
+
+  void store_memory() const {
+    const auto put = [&](size_t i, Vec x) { hn::StoreU(x, Lanes(), run_.memory + i * hn::Lanes(Lanes())); };
+    for (size_t k = 0; k < tapes_.size(); ++k) {
+      put(kTapeMemory * k, memory_[k].field);
+      put(kTapeMemory * k + 1, memory_[k].share);
+      put(kTapeMemory * k + 2, memory_[k].cycles);
+    }
+  }
 
   Vec limit(size_t control, Vec from, Vec to) const { return limited(knees_[control], from, to); }
 
@@ -127,7 +152,12 @@ class Newton {
     for (size_t q = 0; q < run_.parts->size(); ++q) {
       const Part& part = (*run_.parts)[q];
       Response& response = responses_[q];
-      respond(part, v + control, response);
+      if (part.kind == PartKind::tape) {
+        const size_t k = size_t(std::find(tapes_.begin(), tapes_.end(), q) - tapes_.begin());
+        tape(part, v + control, memory_[k], run_.step_s, response, next_[k]);
+      } else {
+        respond(part, v + control, response);
+      }
       const size_t controls = part.controls.size(), currents = part.currents.size();
       for (size_t r = 0; r < n; ++r) {
         Vec row[kMostPorts];
@@ -177,6 +207,8 @@ class Newton {
   const Run& run_;
   size_t columns_;
   std::vector<Knee> knees_;
+  std::vector<size_t> tapes_;  // their places among the parts
+  TapeMemory memory_[kMostControls], next_[kMostControls];
   Response responses_[kMostControls];
   Vec matrix_[kMostControls][kMostControls], side_[kMostControls];
 };
@@ -218,6 +250,7 @@ size_t RunSteps(const Run& run, const double* in, double* out, size_t steps) {
       v[r] = guess;
     }
     failures += newton->solve(p, v, i);
+    newton->keep();
     for (size_t k = 0; k < states; ++k) next[k] = with_currents(n + k, linear(n + k, u));
     hn::StoreU(with_currents(n + states, linear(n + states, u)), d, out + t * lanes);
     for (size_t k = 0; k < states; ++k) s[k] = next[k];
@@ -227,6 +260,7 @@ size_t RunSteps(const Run& run, const double* in, double* out, size_t steps) {
     hn::StoreU(v[k], d, run.voltages + k * lanes);
     hn::StoreU(before[k], d, run.before + k * lanes);
   }
+  newton->store_memory();
   return failures;
 }
 
@@ -278,15 +312,20 @@ Solver::Solver(const std::vector<Circuit>& circuits, double step_s) : parts_(cir
 }
 
 void Solver::run(const double* in, double* out, size_t steps) {
-  const Run run{&parts_,        states_,       controls_,        currents_,
-                matrix_.data(), state_.data(), voltages_.data(), before_.data()};
+  const Run run{&parts_,       states_,          controls_,      currents_,      matrix_.data(),
+                state_.data(), voltages_.data(), before_.data(), memory_.data(), step_s_};
   failures_ += HWY_DYNAMIC_DISPATCH(RunSteps)(run, in, out, steps);
+}
+
+bool Solver::has_memory() const {
+  return std::any_of(parts_.begin(), parts_.end(), [](const Part& part) { return part.kind == PartKind::tape; });
 }
 
 void Solver::find_rest(const std::vector<Circuit>& circuits, double step_s) {
   const size_t count = circuits.size(), capacitors = circuits[0].capacitors.size();
   state_.assign(states_ * count, 0);
   voltages_.assign(controls_ * count, 0);
+  memory_.assign(kTapeMemory * parts_.size() * count, 0);
   std::vector<double> volts(states_ * count);  // of capacitors; amperes of inductors
   const std::vector<double> silence(count);
   rest_.assign(count, 0);
@@ -316,6 +355,7 @@ void Solver::find_rest(const std::vector<Circuit>& circuits, double step_s) {
     }
   }
   before_ = voltages_;
+  step_s_ = step_s;
 }
 
 }  // namespace coil::circuits

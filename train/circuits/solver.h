@@ -20,6 +20,7 @@ class Solver {
   // Volts at inputs and outputs, interleaved by lane.
   void run(const double* in, double* out, size_t steps);
 
+  bool has_memory() const;  // whether its output still settles when the bias of a tape begins
   double rest(size_t lane) const { return rest_[lane]; }  // output voltage at the operating point
   size_t failures() const { return failures_; }           // steps in which Newton's method did not converge
 
@@ -28,7 +29,8 @@ class Solver {
 
   std::vector<Part> parts_;
   size_t states_ = 0, controls_ = 0, currents_ = 0, failures_ = 0;
-  std::vector<double> matrix_, state_, voltages_, before_, rest_;
+  std::vector<double> matrix_, state_, voltages_, before_, memory_, rest_;
+  double step_s_ = 0;  // 0: the operating point is not found yet
 };
 
 }  // namespace coil::circuits

@@ -1,6 +1,7 @@
 // Writes the circuit for ngspice: its own diodes, transistors and JFETs, and sources with equations for the other
 // parts.
 #include <cstdio>
+#include <numbers>
 #include <sstream>
 
 #include "train/circuits/netlist.h"
@@ -96,9 +97,39 @@ class Deck {
         line(".model m" + id + " NJF(VTO=" + number(x[0]) + " BETA=" + number(x[1]) + " LAMBDA=" + number(x[2]) +
              " IS=" + number(x[3]) + ")");
         break;
+      case PartKind::tape:
+        tape(p, id);
+        break;
       default:
         by_equation(p);
     }
+  }
+
+  // The field is a node whose capacitor's current is its change, the magnetisation's share another capacitor's voltage.
+  void tape(const Part& p, const std::string& id) {
+    const auto& x = p.values;
+    const std::string h = "h" + id, m = "share" + id, sense = "Vh" + id;
+    const std::string coupling = number(x[4] * x[0]),
+                      reach = "((V(" + h + ")+" + coupling + "*V(" + m + "))/" + number(x[1]) + ")";
+    line("B" + h + " " + h + " 0 V=1e3*(" + volts(p.controls[0]) + "+" + volts(p.controls[1]) + "*sin(" +
+         number(2 * std::numbers::pi * x[5]) + "*time))");
+    line("C" + h + " " + h + " s" + h + " 1n");
+    line(sense + " s" + h + " 0 0");
+    line("Bx" + id + " x" + id + " 0 V=" + reach);
+    const std::string at = "V(x" + id + ")", away = "sgn(" + at + ")*max(abs(" + at + "),0.05)",
+                      near = "(abs(" + at + ")<0.05)";
+    const std::string langevin = "(" + near + "?" + at + "/3-" + at + "^3/45:1/tanh(" + away + ")-1/(" + away + "))";
+    const std::string slope =
+        "(" + near + "?1/3-" + at + "^2/15:1/(" + away + ")^2-1/sinh(min(abs(" + away + "),300))^2)";
+    line("Bg" + id + " g" + id + " 0 V=" + langevin + "-V(" + m + ")");
+    line("Br" + id + " r" + id + " 0 V=" + number(x[3] / x[1]) + "*" + slope);
+    const std::string gap = "V(g" + id + ")", back = "V(r" + id + ")", sign = "sgn(I(" + sense + "))";
+    const std::string pinned = "(" + sign + "*" + number((1 - x[3]) * x[2]) + "-" + coupling + "*" + gap + ")";
+    line("Bm" + id + " 0 " + m + " I=I(" + sense + ")*((" + sign + "*" + gap + ">0?" + number(1 - x[3]) + "*" + gap +
+         "/" + pinned + ":0)+" + back + ")/(1-" + coupling + "*" + back + ")");
+    line("C" + m + " " + m + " 0 1n");
+    line("R" + m + " " + m + " 0 1e15");
+    current(p.currents[0], "V(" + m + ")");
   }
 
   void by_equation(const Part& p) {

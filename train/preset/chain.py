@@ -7,6 +7,10 @@ import tomllib
 from preset import chain_file, netlist_filter, sound
 
 
+# What `coil capture` calls these networks in front of a filter.
+STAGES = {"auto": "stage", "plain": "stage", "slow-path": "slow-stage", "fixed-slow-path": "fixed-slow-stage"}
+
+
 def settings_of(netlist_path):
     return tomllib.loads(netlist_path.with_suffix(".toml").read_text())["filter"]
 
@@ -53,9 +57,11 @@ def write(options, netlist_path, work, with_back):
 
 
 def play_front(options, work):
-    """What the network behind the filter hears: each take through what stands before it, at its setting."""
+    """What the network behind the filter hears: each take through what stands before it, at its setting.
+
+    It learns the knobs that `after` names. They need not reach it: all settings of its knobs have equal weight."""
     (work / "heard").mkdir(exist_ok=True)
-    rows = []
+    rows, learned = [], options.texts["filter"].get("after", [])
     with open(work / "back.csv", newline="") as f:
         for row in csv.DictReader(f):
             settings = [f"{name}={value}" for name, value in row.items() if name not in ("wet", "dry")]
@@ -64,7 +70,7 @@ def play_front(options, work):
                 work / heard,
                 sound.process(options.coil, work / "front_filter.safetensors", work / row["dry"], settings),
             )
-            rows.append({**row, "dry": heard})
+            rows.append({"wet": row["wet"], "dry": heard} | {name: row[name] for name in learned})
     with open(work / "back_heard.csv", "w", newline="") as f:
         writer = csv.DictWriter(f, list(rows[0]), lineterminator="\n")
         writer.writeheader()

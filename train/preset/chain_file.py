@@ -7,7 +7,7 @@ import numpy as np
 import safetensors_file
 from preset import netlist_filter
 
-POLYNOMIAL_UNITS, POLYNOMIAL_SEED = 64, 5
+POLYNOMIAL_UNITS, POLYNOMIAL_SEED = {1: 64, 2: 64, 3: 96, 4: 224}, 5  # by the number of knobs
 LEAST_OF_ROW = 1e-4  # of the output row, as a share of its largest value: some are divided by it
 
 
@@ -45,8 +45,8 @@ class Film:
 def polynomial_units(count):
     """Units of `count` knobs and what of each gives the linear and quadratic terms."""
     generator = np.random.default_rng(POLYNOMIAL_SEED)
-    weight = 0.5 * generator.normal(size=(POLYNOMIAL_UNITS, count)) / np.sqrt(count)
-    bias = generator.uniform(-1.2, 1.2, size=POLYNOMIAL_UNITS)
+    weight = 0.5 * generator.normal(size=(POLYNOMIAL_UNITS[count], count)) / np.sqrt(count)
+    bias = generator.uniform(-1.2, 1.2, size=POLYNOMIAL_UNITS[count])
     k = netlist_filter.drawn(4000, count, POLYNOMIAL_SEED)
     terms = np.stack(
         [k[:, i] for i in range(count)] + [k[:, i] * k[:, j] for i in range(count) for j in range(i, count)], 1
@@ -66,7 +66,9 @@ class Network:
         self.config = json.loads(metadata["config"])
         self.knobs = [control["name"] for control in json.loads(metadata["card"])["controls"]]
         self.layers = self.config["layers"][0]["repeat"]
-        assert len(self.config["layers"]) == 1 and not self.config["direct"] and "slow_path" not in self.config
+        assert len(self.config["layers"]) == 1 and not self.config["direct"]
+        self.slow_path = self.config.get("slow_path")
+        self.modulated = bool(self.knobs or self.slow_path)
         self.row = self.tensors["backbone.out_proj.weight"].astype(float)
         least = LEAST_OF_ROW * np.abs(self.row).max()
         self.row = np.where(np.abs(self.row) < least, np.copysign(least, self.row), self.row)
@@ -80,19 +82,41 @@ class Network:
     def put_film(self, film, inner):
         """Of the layers, then of the row: as a film part in front of it if that lies within the chain."""
         if not self.knobs:
-            return
+            layers = 2 * self.config["d_model"] * self.layers
+            return film.add_nothing(layers + 2 * self.row.size if self.slow_path else 0)
         values = self.tensors["controls.weight"].astype(float)
         assert not self.tensors["controls.bias"].any()
         if inner:
-            values = values.copy()
-            values[-self.row.size :] /= self.row[0][:, None]
-            values = np.concatenate([values, np.zeros((self.row.size, values.shape[1]))])  # no shift
+            values = self.inner_rows(values)
         weight, bias, terms = polynomial_units(len(self.knobs))
         film.add(weight, bias, len(values), self.knobs, terms @ values.T)
 
+    def inner_rows(self, values):
+        """Of the film vector, where the row is within the chain: scales of what it takes, and no shift."""
+        values = values.astype(float)
+        values[-self.row.size :] /= self.row[0][:, None]
+        return np.concatenate([values, np.zeros((self.row.size, values.shape[1]))])
+
+    def put_slow_path(self, tensors, config, knobs, film_size):
+        """At the start of a chain: hears the same input, and changes nothing behind the row."""
+        if not self.slow_path:
+            return
+        config["slow_path"] = self.slow_path | {"output": False}
+        tensors |= {name: tensor for name, tensor in self.tensors.items() if name.startswith("slow.")}
+        for name in ("slow.out_proj.weight", "slow.out_proj.bias"):
+            rows = self.inner_rows(self.tensors[name].reshape(len(self.tensors[name]), -1))
+            rows = np.concatenate([rows, np.zeros((film_size - len(rows), rows.shape[1]))])
+            tensors[name] = rows.reshape(film_size, *self.tensors[name].shape[1:])
+        weight = self.tensors["slow.in_proj.weight"]
+        features = weight.shape[1] - len(self.knobs)
+        wide = np.zeros((len(weight), features + (len(knobs) if self.knobs else 0)))
+        wide[:, :features] = weight[:, :features]
+        wide[:, [features + knobs.index(name) for name in self.knobs]] = weight[:, features:]
+        tensors["slow.in_proj.weight"] = wide
+
 
 def bank_parts(front, gain):
-    parts = [{"type": "film"}] if front.knobs else []
+    parts = [{"type": "film"}] if front.modulated else []
     parts.append({"type": "linear", "name": "row", "d_out": 1, "bias": False})
     parts.append({"type": "linear", "name": "spread", "d_out": len(netlist_filter.POLES) + 1, "bias": False})
     if gain:
@@ -139,6 +163,7 @@ def write(path, front, fitted, scale, back, knobs, card):
         parts.append({"type": "linear", "name": "next", "d_out": d_model, "bias": False})
         tensors[f"{layer}.next.weight"] = scale * np.repeat(back.tensors["backbone.in_proj.weight"], channels, axis=1)
         back.put_layers(tensors, front.layers + 1)
+        assert not back.slow_path, "a slow path must be at the start of the chain"
         back.put_film(film, inner=False)
         tensors["backbone.out_proj.weight"] = back.tensors["backbone.out_proj.weight"]
     else:
@@ -146,6 +171,7 @@ def write(path, front, fitted, scale, back, knobs, card):
     layers.append({"residual": False, "parts": parts})
     config["layers"] = layers + ([*back.config["layers"]] if back else [])
     tensors |= film.tensors()
+    front.put_slow_path(tensors, config, list(knobs), sum(film.sizes))
     config["controls"] = {
         "count": len(knobs),
         "hidden": len(tensors["controls.layers.0.bias"]),

@@ -34,13 +34,14 @@ def controls_of(netlist, texts, level_db):
 
 def errors(coil, model, work, knobs, part):
     """Error-to-signal ratio on takes and settings that were not used in training; `level` at 0 dB."""
-    rows, error, energy = [], 0.0, 0.0
+    rows, distances, error, energy = [], [], 0.0, 0.0
     with open(work / f"{part}.csv", newline="") as f:
         for row in csv.DictReader(f):
             positions = {knob["name"]: float(row[knob["name"]]) for knob in knobs}
             settings = [f"{name}={value}" for name, value in positions.items()] + ["level=0"]
             found, wanted = sound.process(coil, model, work / row["dry"], settings), sound.read(work / row["wet"])
             rows.append((((found - wanted) ** 2).sum() / (wanted**2).sum(), positions))
+            distances.append(sound.spectral_distance_db(found, wanted))
             error, energy = error + ((found - wanted) ** 2).sum(), energy + (wanted**2).sum()
     worst = max(rows, key=lambda row: row[0])
     return {
@@ -50,6 +51,7 @@ def errors(coil, model, work, knobs, part):
         "esr_median": float(np.median([ratio for ratio, _ in rows])),
         "esr_worst": worst[0],
         "worst_at": worst[1],
+        "spectral_distance_db": float(np.mean(distances)),
     }
 
 
@@ -125,7 +127,9 @@ def command(options):
     words = [f"train/make_preset {options.name} --recordings FOLDER --takes {options.takes}"]
     words += [f"--take-seconds {options.take_seconds:g} --million-frames {options.million_frames:g}"]
     words += [f"--test-takes {options.test_takes} --test-seconds {options.test_seconds:g}"]
-    words += [f"--quality {options.quality} --seed {options.seed} --threads {options.threads}"]
+    words += [
+        f"--quality {options.quality} --network {options.network} --seed {options.seed} --threads {options.threads}"
+    ]
     return " ".join(words)
 
 

@@ -10,6 +10,8 @@ import numpy as np
 RATE_HZ = 48000
 TONES_HZ = (5000, 2500, 1200)
 PERIOD_FRAMES = 1 << 15
+SPECTRUM_FRAMES = (512, 1024, 2048)
+SPECTRUM_FLOOR = 1e-6  # of the mean power over all windows and frequencies
 
 
 def write(path, samples):
@@ -61,6 +63,20 @@ def off_harmonics_db(output, periods):
     power[1:-1] *= 2
     power[0] = 0
     return 10 * np.log10(1e-30 + max(0.0, 1 - power[::periods].sum() / power.sum()))
+
+
+def spectral_distance_db(found, wanted):
+    """Mean difference of the levels in windows of 512, 1024 and 2048 frames, over all frequencies, above a floor."""
+    distances = []
+    for size in SPECTRUM_FRAMES:
+        window = np.hanning(size)
+        power = (
+            lambda x: np.abs(np.fft.rfft(np.lib.stride_tricks.sliding_window_view(x, size)[:: size // 2] * window)) ** 2
+        )
+        of_found, of_wanted = power(found), power(wanted)
+        floor = SPECTRUM_FLOOR * of_wanted.mean()
+        distances.append(np.abs(10 * np.log10((of_found + floor) / (of_wanted + floor))).mean())
+    return float(np.mean(distances))
 
 
 def loudness_lufs(samples):

@@ -8,6 +8,7 @@
 #include <bit>
 #include <cmath>
 #include <cstdint>
+#include <limits>
 
 #include "tests/emulation/block.h"
 
@@ -37,11 +38,19 @@ T __shfl_xor_sync(unsigned, T value, int mask) {
 inline uint32_t __float_as_uint(float x) { return std::bit_cast<uint32_t>(x); }
 inline float __uint_as_float(uint32_t x) { return std::bit_cast<float>(x); }
 inline float rsqrtf(float x) { return 1.0f / std::sqrt(x); }
+inline void sincospif(float x, float* sine, float* cosine) {
+  *sine = float(std::sin(M_PI * double(x))), *cosine = float(std::cos(M_PI * double(x)));
+}
+inline int __double2int_rn(double x) { return x >= 0x1p31 ? std::numeric_limits<int>::max() : int(std::lrint(x)); }
+inline long long __double2ll_rn(double x) {
+  return x >= 0x1p63 ? std::numeric_limits<long long>::max() : std::llrint(x);
+}
 
 namespace coil::gpu {
 
 inline float exp2_fast(float x) { return std::exp2(x); }
 inline float reciprocal_fast(float x) { return 1.0f / x; }
+inline void sincos_fast(float angle, float& sine, float& cosine) { sine = std::sin(angle), cosine = std::cos(angle); }
 inline float round_to_tf32(float x) {
   return std::bit_cast<float>((std::bit_cast<uint32_t>(x) + 0x1000u) & 0xffffe000u);
 }
