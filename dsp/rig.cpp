@@ -87,6 +87,7 @@ RigModel read_model(const JsonFields& fields) {
   model.normalise = fields.flag("normalise", false);
   model.gate_db = within(fields, "gate_db", kGateOffDb, 0, kGateOffDb);
   model.channels = named(fields, "channels", kChannelModes, "each");
+  model.main = fields.flag("main", false);
   if (fields.has("controls")) {
     const json& controls = fields.at("controls");
     if (!controls.is_object()) throw fields.wrong("controls", "an object of names and numbers, such as {\"drive\": 7}");
@@ -197,7 +198,8 @@ ordered_json to_json(const RigStage& stage) {
                                                   {"hash", model.hash},
                                                   {"normalise", model.normalise},
                                                   {"gate_db", model.gate_db},
-                                                  {"channels", name_of(model.channels, kChannelModes)}};
+                                                  {"channels", name_of(model.channels, kChannelModes)},
+                                                  {"main", model.main}};
                             },
                             [](const RigCabinet& cabinet) { return to_json(cabinet); },
                             [](const EqualiserSettings& settings) { return to_json(settings); }},

@@ -34,6 +34,7 @@ struct RigModel {
   bool normalise = false;      // to the loudness of normalisation_gain_db()
   float gate_db = kGateOffDb;  // listens to the model's input and attenuates its output
   ChannelMode channels = ChannelMode::each;
+  bool main = false;  // in the plugin: the model that the knobs move
 };
 struct RigMicrophone {
   std::string file;

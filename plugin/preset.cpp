@@ -35,8 +35,9 @@ dsp::RigStage model_stage(const Session& session, dsp::Rig& rig) {
   model.normalise = value_of(session, "normalise", 1) != 0;
   model.gate_db = value_of(session, "gate_threshold", dsp::kGateOffDb);
   model.channels = dsp::ChannelMode(int(value_of(session, "channels", 0)));
+  model.main = true;
   if (slot.file_bytes) rig.models[slot.hash] = slot.file_bytes;
-  return {slot.name, 1, false, model};
+  return {slot.name, value_of(session, "model_mix", 100) / 100, value_of(session, "model_on", 1) == 0, model};
 }
 
 std::optional<dsp::RigStage> cabinet_stage(const Session& session, dsp::Rig& rig) {
@@ -50,7 +51,8 @@ std::optional<dsp::RigStage> cabinet_stage(const Session& session, dsp::Rig& rig
     if (each.response && fits_into_session(*each.response)) rig.responses[each.checksum] = each.response;
   }
   if (cabinet.microphones.empty()) return std::nullopt;
-  return dsp::RigStage{"cabinet", 1, value_of(session, "cabinet", 1) == 0, cabinet};
+  return dsp::RigStage{"cabinet", value_of(session, "cabinet_mix", 100) / 100, value_of(session, "cabinet", 1) == 0,
+                       cabinet};
 }
 
 dsp::RigStage equaliser_stage(const Session& session) {
@@ -64,7 +66,14 @@ dsp::RigStage equaliser_stage(const Session& session) {
   const float low = value_of(session, "low_cut", kLowCutOffHz), high = value_of(session, "high_cut", kHighCutOffHz);
   settings.low_cut_hz = low > kLowCutOffHz ? low : 0;
   settings.high_cut_hz = high < kHighCutOffHz ? high : 0;
-  return {"equaliser", 1, value_of(session, "equaliser", 1) == 0, settings};
+  return {"equaliser", value_of(session, "equaliser_mix", 100) / 100, value_of(session, "equaliser", 1) == 0, settings};
+}
+
+dsp::RigStage further_rig_stage(const Session& session, const StagePlace& place, dsp::Rig& rig) {
+  dsp::RigStage stage = rig_stage(*place.further, rig);
+  stage.mix = value_of(session, stage_id(place.number, "mix").c_str(), 100) / 100;
+  stage.bypassed = value_of(session, stage_id(place.number, "on").c_str(), 1) == 0;
+  return stage;
 }
 
 // Without the slots: a preset is of one.
@@ -113,30 +122,17 @@ void take(const dsp::PluginRig& rig, const dsp::Rig& whole, Preset& preset) {
   chain["normalise"] = rig.model.normalise;
   chain["channels"] = float(rig.model.channels);
 
-  SlotContent& slot = preset.session.slots[0];
-  slot.hash = rig.model.hash;
-  slot.name = rig.model_stage.name;
-  slot.path = rig.model.file;
-  slot.controls = rig.model.controls;
-  if (const auto bytes = whole.models.find(rig.model.hash); bytes != whole.models.end())
-    slot.file_bytes = bytes->second;
+  preset.session.slots[0] = slot_of(rig.model, rig.model_stage.name, whole);
   preset.session.rate_mode = rig.model.rate_mode;
+  chain["model_on"] = !rig.model_stage.bypassed;
+  chain["model_mix"] = 100 * rig.model_stage.mix;
 
   chain["cabinet"] = rig.cabinet_on;
-  preset.session.cabinet.emplace();
-  for (size_t i = 0; i < rig.cabinet.microphones.size(); ++i) {
-    const dsp::RigMicrophone& from = rig.cabinet.microphones[i];
-    MicrophoneContent& to = preset.session.cabinet->microphones[i];
-    const juce::String name = juce::String::fromUTF8(from.file.c_str());
-    to.name = juce::File::createFileWithoutCheckingPath(name).getFileNameWithoutExtension().toStdString();
-    to.path = from.file;
-    to.checksum = from.checksum;
-    to.settings = {from.level_db, from.pan, from.delay_ms, from.inverted};
-    if (const auto taps = whole.responses.find(from.checksum); taps != whole.responses.end())
-      to.response = taps->second;
-  }
+  chain["cabinet_mix"] = 100 * rig.cabinet_mix;
+  preset.session.cabinet = cabinet_of(rig.cabinet, whole);
 
   chain["equaliser"] = rig.equaliser_on;
+  chain["equaliser_mix"] = 100 * rig.equaliser_mix;
   for (size_t i = 0; i < rig.equaliser.bands.size(); ++i) {
     chain[band_id(i, "hz")] = rig.equaliser.bands[i].hz;
     chain[band_id(i, "gain")] = rig.equaliser.bands[i].gain_db;
@@ -145,6 +141,14 @@ void take(const dsp::PluginRig& rig, const dsp::Rig& whole, Preset& preset) {
   const float low = rig.equaliser.low_cut_hz, high = rig.equaliser.high_cut_hz;
   chain["low_cut"] = low > 0 ? low : kLowCutOffHz;
   chain["high_cut"] = high > 0 ? std::min(high, kHighCutOffHz) : kHighCutOffHz;
+
+  preset.session.stages.clear();
+  for (const dsp::PluginRig::Place& place : rig.places) {
+    preset.session.stages.push_back({place.number, place.number < 0 ? nullptr : further_stage(place.stage, whole)});
+    if (place.number < 0) continue;
+    chain[stage_id(place.number, "on")] = !place.stage.bypassed;
+    chain[stage_id(place.number, "mix")] = 100 * place.stage.mix;
+  }
 }
 
 std::string_view text_of(std::span<const std::byte> bytes) {
@@ -169,9 +173,17 @@ std::string preset_text(const Session& session, const PresetLabel& label) {
   rig.output_db = value_of(session, "output_gain", 0);
   rig.mix = value_of(session, "mix", 100) / 100;
   if (value_of(session, "calibrated", 0) != 0) rig.input_dbu = value_of(session, "input_dbu", kUsualFullScaleDbu);
-  rig.stages.push_back(model_stage(session, rig));
-  if (auto cabinet = cabinet_stage(session, rig)) rig.stages.push_back(std::move(*cabinet));
-  rig.stages.push_back(equaliser_stage(session));
+  for (const StagePlace& place : session.stages) {
+    if (place.further) {
+      rig.stages.push_back(further_rig_stage(session, place, rig));
+    } else if (place.number == dsp::kModelsStage) {
+      rig.stages.push_back(model_stage(session, rig));
+    } else if (place.number == dsp::kEqualiserStage) {
+      rig.stages.push_back(equaliser_stage(session));
+    } else if (auto cabinet = cabinet_stage(session, rig)) {
+      rig.stages.push_back(std::move(*cabinet));
+    }
+  }
   rig.snapshots = rig_snapshots(session.snapshots);
   return dsp::write_rig(rig);
 }
@@ -206,17 +218,28 @@ void locate(Session& session, const juce::File& folder, ModelLibrary& library) {
     if (here.exists()) path = here.getFullPathName().toStdString();
     return here.exists();
   };
-  if (SlotContent& slot = session.slots[0]; !beside(slot.path)) {
+  const auto locate_model = [&](SlotContent& slot) {
+    if (beside(slot.path)) return;
     const juce::String name = juce::String::fromUTF8(slot.path.c_str());
     for (const LibraryEntry& entry : library.entries())
       if (!entry.is_preset && entry.file.getFileNameWithoutExtension() == name)
         slot.path = entry.file.getFullPathName().toStdString();
-  }
-  if (session.cabinet)
-    for (MicrophoneContent& each : session.cabinet->microphones)
+  };
+  const auto locate_cabinet = [&](CabinetContent& cabinet) {
+    for (MicrophoneContent& each : cabinet.microphones)
       if (!beside(each.path))
         if (const auto file = library.find_cabinet(juce::String::fromUTF8(each.path.c_str())))
           each.path = file->getFullPathName().toStdString();
+  };
+  locate_model(session.slots[0]);
+  if (session.cabinet) locate_cabinet(*session.cabinet);
+  for (StagePlace& place : session.stages) {
+    if (!place.further) continue;
+    auto located = std::make_shared<FurtherStage>(*place.further);
+    locate_model(located->model);
+    locate_cabinet(located->cabinet);
+    place.further = std::move(located);
+  }
 }
 
 }  // namespace coil::plugin

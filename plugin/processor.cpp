@@ -166,6 +166,7 @@ juce::File Processor::save_preset(const juce::String& name) {
     preset.slots[0] = std::move(session.slots[size_t(saved_slot)]);
     preset.chain = std::move(session.chain);
     preset.cabinet = std::move(session.cabinet);
+    preset.stages = std::move(session.stages);
     preset.snapshots = std::move(session.snapshots);
     preset.rate_mode = session.rate_mode;
   }
@@ -209,6 +210,7 @@ Session Processor::current_session() const {
   session.chain = parameters_.chain();
   session.rate_mode = rack_.rate_mode();
   session.cabinet = cabinet_.content;
+  session.stages = stages_;
   session.snapshots = bank_;
   session.midi = midi_setup_;
   for (const auto* control : parameters_.controls)
@@ -454,6 +456,8 @@ void Processor::setStateInformation(const void* data, int size) {
     change.snapshots = std::move(session.snapshots);
     change.midi = std::move(session.midi);
     resolve(*change.cabinet);
+    change.stages = std::move(session.stages);
+    resolve(*change.stages, *library_);
     change.goes_on = change.reads_session = true;
     change.can_be_undone = false;
     carry_out(change);

@@ -52,6 +52,15 @@ struct MicrophoneStatus {
   std::shared_ptr<const dsp::ImpulseResponse> response;  // null: silent
 };
 
+// One stage of the list, in its order, for the window.
+struct StageStatus {
+  enum class Kind { gain, gate, model, cabinet, equaliser };
+  int number = 0;  // as dsp::RackStage
+  Kind kind = Kind::model;
+  juce::String name;     // of a further stage
+  juce::String message;  // why it does not play; empty if all is well
+};
+
 struct SnapshotStatus {
   std::array<bool, kSnapshots> filled{};
   int recalled = 0;     // from 1; 0: none
@@ -118,6 +127,14 @@ class Processor final : public juce::AudioProcessor,
   // `is_step` false: belongs to the undo step of the previous call.
   void set_microphone(int microphone, const MicrophoneSettings& settings, bool is_step = true);
   MicrophoneStatus microphone(int microphone) const;
+  // The list of stages. A further stage's power and mix are parameters().further of its number. Adding, moving and
+  // removing are undo steps; a usual stage can be moved, but not removed.
+  std::vector<StageStatus> stages() const;
+  void add_stage(dsp::RigStage stage, int place);     // in front of the stage at that place; loads its files
+  void add_stage(const juce::File& file, int place);  // a model, or an impulse response
+  void move_stage(int number, int place);             // `place`: among the others
+  void remove_stage(int number);
+
   juce::File preset_file(
       const juce::String& name) const;  // the file that save_preset() would write; throws Error for an invalid name
   juce::File save_preset(const juce::String& name);  // replaces a preset of this name; the slot gets the name; throws
@@ -185,7 +202,9 @@ class Processor final : public juce::AudioProcessor,
   juce::AudioProcessorParameter* getBypassParameter() const override { return parameters_.bypass; }
   bool acceptsMidi() const override { return true; }
   bool producesMidi() const override { return false; }
-  double getTailLengthSeconds() const override { return parameters_.cabinet_on->get() ? tail_seconds_.load() : 0; }
+  double getTailLengthSeconds() const override {
+    return further_seconds_ + (parameters_.cabinet_on->get() ? cabinet_seconds_.load() : 0);
+  }
   bool hasEditor() const override { return true; }
   juce::AudioProcessorEditor* createEditor() override;
   int getNumPrograms() override { return 1; }  // presets are files, and hosts would not update their list of programs
@@ -239,6 +258,7 @@ class Processor final : public juce::AudioProcessor,
     std::optional<dsp::RateMode> rate_mode;
     std::map<std::string, float> chain;
     std::optional<CabinetContent> cabinet;  // empty: unchanged. After commit(): the previous content
+    std::optional<StageList> stages;        // the same
     std::optional<SnapshotBank> snapshots;  // empty: unchanged
     std::optional<MidiSetup> midi;          // empty: unchanged
     juce::File asked_file;                  // of a load
@@ -247,12 +267,13 @@ class Processor final : public juce::AudioProcessor,
     bool reads_session = false;
 
     // Counters at the time of the request.
-    uint64_t requests_then = 0, sessions_then = 0, switches_then = 0, edits_then = 0;
+    uint64_t requests_then = 0, sessions_then = 0, switches_then = 0, edits_then = 0, stage_edits_then = 0;
     std::vector<float> values_then;  // of all parameters
     std::vector<uint32_t> gestures_then;
 
     bool is_void() const {
-      return !slots[0] && !slots[1] && !active_slot && !rate_mode && !anew[0] && !anew[1] && !cabinet && !snapshots;
+      return !slots[0] && !slots[1] && !active_slot && !rate_mode && !anew[0] && !anew[1] && !cabinet && !stages &&
+             !snapshots;
     }
   };
   struct Made {
@@ -316,6 +337,9 @@ class Processor final : public juce::AudioProcessor,
   // Applies the user's `edit` to the cabinet; returns objects to be freed without the lock.
   Forgotten edit_cabinet(bool is_step, const std::function<void(CabinetContent&)>& edit);
 
+  // The same for the list of stages.
+  Forgotten edit_stages(const std::function<void(StageList&)>& edit);
+
   Snapshot current_snapshot() const;
   void use_snapshots(const SnapshotBank& bank);
   void fill_snapshot_table();
@@ -336,7 +360,9 @@ class Processor final : public juce::AudioProcessor,
   std::string carry_out(Change& change, Refuse refuse = Refuse::no);  // returns why it was refused
   void load_now(int slot, const juce::File& file, Change change);
   void load_response_now(int microphone, const juce::File& file, uint64_t request);
-  void play_cabinet();  // makes the rack play what cabinet_ holds
+  void change_stages(const std::function<void(StageList&)>& edit);
+  void add_now(std::shared_ptr<const FurtherStage> stage, int place);
+  void play_chain();  // makes the rack play what cabinet_ and stages_ hold
 
   uint64_t begin_learning();
   std::shared_ptr<Learning> learning() const;
@@ -372,6 +398,9 @@ class Processor final : public juce::AudioProcessor,
   uint64_t switches_ = 0;  // changes of the active slot by the user
   uint64_t sessions_ = 0;  // sessions that the host has set
   Cabinet cabinet_;
+  StageList stages_ = usual_stages();
+  uint64_t stage_edits_ = 0;     // of stages_, by the user
+  uint64_t stages_version_ = 0;  // how often stages_ changed
   History history_;
   std::optional<Session> going_to_;   // the target of the latest undo or redo, until it is reached
   uint64_t steps_ = 0;                // number of undos and redos
@@ -388,9 +417,9 @@ class Processor final : public juce::AudioProcessor,
   SnapshotBank bank_;
   MidiSetup midi_setup_;
 
-  std::mutex tail_mutex_;  // held while a tail is made; never taken by the message thread
-  uint64_t played_cabinet_ = 0;
-  std::atomic<double> tail_seconds_{0};
+  std::mutex chain_mutex_;  // held while stages are made; never taken by the message thread; guards the two below
+  uint64_t played_cabinet_ = 0, played_stages_ = 0;
+  std::atomic<double> cabinet_seconds_{0}, further_seconds_{0};  // how long they sound on
 
   juce::SpinLock controls_lock_;  // the audio thread only tries to lock it
   ActiveControls active_controls_;

@@ -76,7 +76,7 @@ void Processor::load_response_now(int microphone, const juce::File& file, uint64
       notice_.clear();
     }
   }
-  play_cabinet();
+  play_chain();
   tell_of_change(By::player);
 }
 
@@ -92,7 +92,7 @@ void Processor::clear_response(int microphone) {
     if (!cabinet_.content.microphones[at].empty())
       forgotten = edit_cabinet(true, [&](CabinetContent& cabinet) { std::swap(cabinet.microphones[at], gone); });
   }
-  background_->post(this, [this] { play_cabinet(); });
+  background_->post(this, [this] { play_chain(); });
   tell_of_change(By::player);
 }
 
@@ -104,7 +104,7 @@ void Processor::set_microphone(int microphone, const MicrophoneSettings& setting
     forgotten = edit_cabinet(
         is_step, [&](CabinetContent& cabinet) { cabinet.microphones[size_t(microphone)].settings = settings; });
   }
-  background_->post(this, [this] { play_cabinet(); });
+  background_->post(this, [this] { play_chain(); });
   tell_of_change(By::player);
 }
 
@@ -127,24 +127,38 @@ void Processor::drop_loading_responses() {
 }
 
 // One at a time, always with the latest content: of several changes in the meantime, only the last one is made.
-void Processor::play_cabinet() {
-  const std::lock_guard making(tail_mutex_);
-  CabinetContent content;
-  uint64_t version = 0;
+void Processor::play_chain() {
+  const std::lock_guard making(chain_mutex_);
+  CabinetContent cabinet;
+  StageList stages;
+  uint64_t cabinet_version = 0, stages_version = 0;
   {
     const std::lock_guard lock(mutex_);
-    version = cabinet_.version;
-    if (version == played_cabinet_) return;
-    content = cabinet_.content;
+    cabinet_version = cabinet_.version;
+    stages_version = stages_version_;
+    cabinet = cabinet_.content;
+    stages = stages_;
   }
-  try {
-    rack_.load_tail(tail_of(content));
-    tail_seconds_ = tail_seconds(content);
-  } catch (const std::exception& error) {
-    const std::lock_guard lock(mutex_);
-    cabinet_.load_errors[0] = error.what();
+  if (cabinet_version != played_cabinet_) {
+    try {
+      rack_.load_tail(tail_of(cabinet));
+      cabinet_seconds_ = tail_seconds(cabinet);
+    } catch (const std::exception& error) {
+      const std::lock_guard lock(mutex_);
+      cabinet_.load_errors[0] = error.what();
+    }
+    played_cabinet_ = cabinet_version;
   }
-  played_cabinet_ = version;
+  if (stages_version != played_stages_) {
+    try {
+      rack_.set_stages(rack_stages(stages));
+      further_seconds_ = tail_seconds(stages);
+    } catch (const std::exception& error) {
+      const std::lock_guard lock(mutex_);
+      slots_[size_t(active_slot_)].load_error = error.what();
+    }
+    played_stages_ = stages_version;
+  }
 }
 
 }  // namespace coil::plugin

@@ -14,7 +14,7 @@ std::string path_of(const juce::File& file) { return file.getFullPathName().toSt
 
 // A preset into the change; returns what of it plays otherwise than it says, in one line.
 std::string read_preset(const juce::File& file, ModelLibrary& library, SlotContent& slot,
-                        std::map<std::string, float>& chain, std::optional<CabinetContent>& cabinet,
+                        std::map<std::string, float>& chain, std::optional<CabinetContent>& cabinet, StageList& stages,
                         std::optional<dsp::RateMode>& rate_mode, std::optional<SnapshotBank>& snapshots) {
   Preset preset = preset_from_bytes(ModelLibrary::read(file), path_of(file) + ": the preset");
   locate(preset.session, file.getParentDirectory(), library);
@@ -27,10 +27,17 @@ std::string read_preset(const juce::File& file, ModelLibrary& library, SlotConte
   chain.erase("input_dbu");  // the interface stays the user's
   cabinet = std::move(preset.session.cabinet);
   if (cabinet) resolve(*cabinet);
+  stages = std::move(preset.session.stages);
+  resolve(stages, library);
   snapshots = std::move(preset.session.snapshots);
   if (preset.session.rate_mode != dsp::RateMode::model_default) rate_mode = preset.session.rate_mode;
   std::string remark;
-  for (const std::string& warning : preset.warnings) remark += (remark.empty() ? path_of(file) + ": " : "; ") + warning;
+  const auto add = [&](const std::string& warning) {
+    remark += (remark.empty() ? path_of(file) + ": " : "; ") + warning;
+  };
+  for (const std::string& warning : preset.warnings) add(warning);
+  for (const StagePlace& place : stages)
+    if (place.further && !place.further->problem().empty()) add(place.further->problem());
   return remark;
 }
 
@@ -76,8 +83,8 @@ void Processor::load_now(int slot, const juce::File& file, Change change) {
   std::string wrong, remark;
   try {
     if (file.hasFileExtension(kPresetExtension)) {
-      remark = read_preset(file, *library_, change.slots[at].emplace(), change.chain, change.cabinet, change.rate_mode,
-                           change.snapshots);
+      remark = read_preset(file, *library_, change.slots[at].emplace(), change.chain, change.cabinet,
+                           change.stages.emplace(), change.rate_mode, change.snapshots);
       for (auto& snapshot : change.snapshots->all)
         if (snapshot) snapshot->slot = slot;
     } else {
@@ -181,6 +188,7 @@ void Processor::go_to(Session session) {
   change.rate_mode = session.rate_mode;
   change.chain = std::move(session.chain);
   change.cabinet = std::move(session.cabinet);
+  change.stages = std::move(session.stages);
   change.snapshots = std::move(session.snapshots);
   change.midi = std::move(session.midi);
   change.goes_on = true;
@@ -202,6 +210,7 @@ Processor::Change Processor::asked() const {
   change.sessions_then = sessions_;
   change.switches_then = switches_;
   change.edits_then = cabinet_.edits;
+  change.stage_edits_then = stage_edits_;
   change.gestures_then = gestures_;
   for (const auto* parameter : getParameters()) change.values_then.push_back(parameter->getValue());
   return change;
@@ -226,7 +235,7 @@ std::string Processor::carry_out(Change& change, Refuse refuse) {
       const std::lock_guard lock(mutex_);
       if (!commit(change, made, forgotten)) continue;
     }
-    if (change.cabinet) play_cabinet();
+    if (change.cabinet || change.stages) play_chain();
     return {};
   }
 }
@@ -289,11 +298,13 @@ bool Processor::commit(Change& change, Made& made, Forgotten& forgotten) {
   for (size_t i = 0; i < slots_.size(); ++i) {
     const bool dropped = change.slots[i] && superseded(change, i);
     if (dropped) change.slots[i].reset();
-    if (dropped && change.requests[i] != 0) change.cabinet.reset(), change.snapshots.reset();  // a preset's
+    if (dropped && change.requests[i] != 0)
+      change.cabinet.reset(), change.stages.reset(), change.snapshots.reset();  // a preset's
     const bool concerned = dropped || change.slots[i] || made.slot_models[i];
     stale |= concerned && (dropped || made.versions[i] != slots_[i].version);
   }
   if (change.cabinet && cabinet_.edits != change.edits_then) change.cabinet.reset();
+  if (change.stages && stage_edits_ != change.stage_edits_then) change.stages.reset();
   if (change.is_void()) return true;
   if (stale) return false;
 
@@ -314,6 +325,10 @@ bool Processor::commit(Change& change, Made& made, Forgotten& forgotten) {
     std::swap(cabinet_.content, *change.cabinet);
     ++cabinet_.version;
     for (std::string& error : cabinet_.load_errors) error.clear();
+  }
+  if (change.stages) {
+    std::swap(stages_, *change.stages);
+    ++stages_version_;
   }
   set_chain(change);
   if (change.snapshots) use_snapshots(*change.snapshots);

@@ -131,7 +131,7 @@ void Processor::finish_recall() {
           cabinet.microphones[i].settings = snapshot.microphones[i];
       });
   }
-  if (moved_cabinet) background_->post(this, [this] { play_cabinet(); });
+  if (moved_cabinet) background_->post(this, [this] { play_chain(); });
   tell_of_change(By::host);
 }
 

@@ -101,7 +101,7 @@ class House(unittest.TestCase):
         uses = {}
         for path in files(".h", ".cpp", ".cu", ".cuh"):
             # plugin/processor_changes.cpp and gpu/conv_kernels.cuh are parts of their neighbours
-            parts = r"_(kernels|changes|cabinet|learning|audition|snapshots)$"
+            parts = r"_(kernels|changes|cabinet|learning|audition|snapshots|stages)$"
             name = re.sub(parts, "", str(path.relative_to(ROOT).with_suffix("")))
             for included in re.findall(r'^#include "([^"]+)\.\w+"', path.read_text(), re.M):
                 uses.setdefault(name, set()).add(re.sub(r"_kernels$", "", included))
