@@ -19,6 +19,8 @@ class Browser final : public juce::Component, private juce::KeyListener, private
   ~Browser() override;
 
   // Rescans the library, selects `playing` if it is listed, and takes the keyboard focus.
+  // Does what a key does that is pressed in the search box; returns false if that is nothing of the browser's.
+  bool handle_key(const juce::KeyPress& key) { return keyPressed(key) || keyPressed(key, nullptr); }
   void open(const juce::File& playing);
   void add_folder(const juce::File& folder);  // throws Error
 

@@ -586,6 +586,8 @@ bool Editor::keyPressed(const juce::KeyPress& key) {
     return key.isKeyCode(code) && mods.withoutMouseButtons() == wanted;
   };
   using Mods = juce::ModifierKeys;
+  // The open browser's keys also work while the window itself has the focus.
+  if (browser_.isVisible() && browser_.handle_key(key)) return true;
   if (key == juce::KeyPress::escapeKey) {
     if (message_.isVisible()) return close_message(), true;
     if (tuner_page_.isVisible()) return switch_tuner(false), true;

@@ -83,6 +83,7 @@ class Session {
       editor_->addToDesktop(0);
       editor_->setVisible(true);
     });
+    wait_for_keyboard();
   }
   ~Session() {
     on_message_thread([&] {
@@ -96,8 +97,19 @@ class Session {
 
   // Simulates a key press: JUCE passes it to the component with the focus.
   void press(int key, int modifiers = 0, juce::juce_wchar text = 0) {
+    REQUIRE(wait_for_keyboard());
     on_message_thread([&] { editor_->getPeer()->handleKeyPress(juce::KeyPress(key, modifiers, text)); });
     wait_ms(60);
+  }
+
+  // The display gives the focus some time after the window asked for it.
+  bool wait_for_keyboard() {
+    bool has = false;
+    for (int i = 0; i < 500 && !has; ++i) {
+      if (i > 0) wait_ms(10);
+      on_message_thread([&] { has = editor_->hasKeyboardFocus(true); });
+    }
+    return has;
   }
 
   void drop(const juce::StringArray& files) {
@@ -693,6 +705,9 @@ TEST_CASE("the browser lists by category, tags and favourites, by key as well") 
   session.press('D', juce::ModifierKeys::commandModifier);
   CHECK(browser.rows().isEmpty());
   check_at_all_sizes(session, "browser_no_favourites");
+  on_message_thread([&] { session.editor().grabKeyboardFocus(); });  // not the browser
+  session.press(juce::KeyPress::escapeKey);
+  CHECK_FALSE(find<Browser>(session.editor(), "Model browser")->isVisible());
 }
 
 TEST_CASE("a folder of one's own is listed, and taken off again") {
@@ -737,13 +752,7 @@ TEST_CASE("what is selected in the browser is heard at once, and the old model c
       std::find_if(entries.begin(), entries.end(), [](const auto& entry) { return entry.name == "Green Overdrive"; });
   REQUIRE(entries.end() - green > 2);
   const juce::String second = (green + 1)->name, third = (green + 2)->name;
-  const auto has_keyboard = [&] {
-    bool has = false;
-    on_message_thread([&] { has = session.editor().hasKeyboardFocus(true); });
-    return has;
-  };
   const auto audition = [&] {
-    for (int i = 0; i < 200 && !has_keyboard(); ++i) wait_ms(10);
     on_message_thread([&] { session.editor().open_browser(); });
     wait_ms(300);
     CHECK(processor.auditioned() == juce::File());  // opening it changes nothing
