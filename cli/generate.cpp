@@ -283,6 +283,7 @@ CLI::App* setup_generate(CLI::App& app, int& exit_code) {
                                        "folder; ends at the config's eos_token_id. -, or nothing: from standard input")
                           ->type_name("TEXT")
                           ->expected(0, 1)
+                          ->default_str("-")
                           ->excludes("--tokens");
   command->add_option("-n,--count", options->count, "How many tokens; 0: only process the prompt and save --state")
       ->check(CLI::NonNegativeNumber)
