@@ -1,4 +1,4 @@
-// `coil generate`: continues a prompt of token ids with a language model, one id per line.
+// `coil generate`: continues a prompt of token ids or text with a language model.
 #include "cli/commands.h"
 
 #include <CLI/CLI.hpp>
@@ -12,24 +12,32 @@
 #include <iterator>
 #include <map>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <numeric>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/error.h"
+#include "base/json_fields.h"
+#include "base/text.h"
 #include "cli/failure.h"
 #include "cli/interrupt.h"
 #include "cli/models.h"
+#include "cli/tokens/token_output.h"
+#include "cli/tokens/tokenizer.h"
+#include "cli/tokens/utf8.h"
 #include "ssm/model/safetensors.h"
 #include "ssm/run/stream.h"
 
 namespace coil::cli {
 namespace {
 
-constexpr const char *kNextToken = "next_token", *kTokensSeen = "tokens_seen";
+constexpr const char *kNextToken = "next_token", *kTokensSeen = "tokens_seen", *kHeldBytes = "held_bytes";
 
 struct GenerateOptions {
-  std::string model, tokens = "-", state, weights = "f32";
+  std::string model, tokens = "-", text = "-", state, weights = "f32";
+  bool as_text = false;
   int count = 16, window = 0, top_k = 0;
   double temperature = 0, top_p = 1;
   uint64_t seed = 0;
@@ -40,6 +48,7 @@ struct GenerateOptions {
 struct Position {
   std::vector<int32_t> pending;
   uint64_t seen = 0;
+  std::string held;  // bytes of a character that was not complete
 };
 
 std::vector<int32_t> parse_ids(std::string text, const std::string& where, int vocab) {
@@ -101,6 +110,19 @@ class Sampler {
   std::vector<double> weights_;
 };
 
+// Notes are text: bytes are kept as numbers.
+std::string bytes_as_numbers(const std::string& bytes) {
+  std::string text;
+  for (const char byte : bytes) text += std::to_string(int(uint8_t(byte))) + " ";
+  return text;
+}
+
+std::string bytes_from_numbers(const std::string& text, const std::string& path) {
+  std::string bytes;
+  for (const int32_t byte : parse_ids(text, path + ": its note '" + kHeldBytes + "'", 256)) bytes += char(byte);
+  return bytes;
+}
+
 Position resume(const std::string& path, ssm::Stream& stream) {
   Position position;
   if (path.empty() || !std::filesystem::exists(path)) return position;
@@ -122,6 +144,8 @@ Position resume(const std::string& path, ssm::Stream& stream) {
       throw Error(path + ": its note '" + kNextToken + "' is not a token of the vocabulary");
     position.pending.push_back(int32_t(token));
   }
+  if (const auto held = notes.find(kHeldBytes); held != notes.end())
+    position.held = bytes_from_numbers(held->second, path);
   return position;
 }
 
@@ -129,43 +153,113 @@ void save(const std::string& path, const ssm::Stream& stream, const Position& po
   if (path.empty()) return;
   std::map<std::string, std::string> notes{{kTokensSeen, std::to_string(position.seen)}};
   if (!position.pending.empty()) notes[kNextToken] = std::to_string(position.pending.back());
+  if (!position.held.empty()) notes[kHeldBytes] = bytes_as_numbers(position.held);
   stream.state().save(path, notes);
 }
 
-int run_generate(const GenerateOptions& options) {
-  const ssm::Target target = ssm::Target::best().with(ssm::weight_format_from_name(options.weights));
-  const auto model = load_model(open_model(options.model, options.window), target);
-  const ssm::ModelConfig& config = model->config();
-  if (config.input_kind != ssm::InputKind::token_ids || !config.out_proj)
-    throw Failure(kUsage,
-                  options.model + ": takes no token ids or gives no logits; `coil process` runs models of signals");
-  const int vocab = config.embedding->vocab;
-  ssm::Stream stream(model);
-  Position position = resume(options.state, stream);
-  const std::string text =
-      options.tokens != "-" ? options.tokens : std::string(std::istreambuf_iterator<char>(std::cin), {});
-  for (const int32_t id : parse_ids(text, options.tokens == "-" ? "standard input" : "--tokens", vocab))
-    position.pending.push_back(id);
-  if (position.pending.empty())
-    throw Failure(kUsage, "nothing to go on from: give a prompt by --tokens 1,2,3 or on standard input");
+Tokenizer open_tokenizer(const ssm::Checkpoint& checkpoint, int vocab) {
+  namespace fs = std::filesystem;
+  const fs::path model = checkpoint.source();
+  const fs::path folder = fs::is_directory(model) ? model : model.parent_path();
+  const fs::path path = folder / "tokenizer.json";
+  if (!fs::exists(path)) {
+    std::string found;
+    for (const char* name : {"tokenizer.model", "vocab.json", "vocab.txt"})
+      if (found.empty() && fs::exists(folder / name)) found = std::string(" (") + name + " is not enough)";
+    throw Failure(kUsage, model.string() + ": --text needs a tokenizer.json in its folder, and there is none" + found +
+                              "; AutoTokenizer's save_pretrained() of transformers writes one");
+  }
+  Tokenizer tokenizer = Tokenizer::load(path);
+  if (tokenizer.vocab() > vocab)
+    throw Error(path.string() + ": has ids up to " + std::to_string(tokenizer.vocab() - 1) +
+                ", but the vocabulary of the model ends at " + std::to_string(vocab - 1));
+  return tokenizer;
+}
 
+// The config's tokens that end a text.
+std::vector<int> ends_of_text(const ssm::Checkpoint& checkpoint) {
+  const nlohmann::json json = parse_json(checkpoint.config_json(), checkpoint.source() + ": config");
+  const nlohmann::json ends = json.value("eos_token_id", nlohmann::json());
+  std::vector<int> ids;
+  for (const nlohmann::json& id : ends.is_array() ? ends : nlohmann::json::array({ends}))
+    if (id.is_number_integer()) ids.push_back(id.get<int>());
+  return ids;
+}
+
+// Special tokens only belong to the beginning of a stream.
+std::vector<int32_t> encode(const Tokenizer& tokenizer, const std::string& text, bool begins) {
+  const std::string valid = valid_utf8(text);
+  const Tokenizer::Encoded encoded = tokenizer.encode(valid, begins);
+  std::vector<std::string> warnings;
+  if (valid != text) warnings.push_back("the prompt is not valid UTF-8; what is not was replaced by U+FFFD");
+  if (encoded.dropped > 0)
+    warnings.push_back("the tokenizer has no tokens for " + counted((long long)(encoded.dropped), "character") +
+                       " of the prompt, which the model does not see");
+  print_warnings(warnings);
+  return encoded.ids;
+}
+
+std::string read_prompt(const std::string& option) {
+  return option != "-" ? option : std::string(std::istreambuf_iterator<char>(std::cin), {});
+}
+
+// Draws tokens and writes them until there are enough. Leaves the last one in `position`.
+void draw_tokens(const GenerateOptions& options, const std::vector<int>& stops, ssm::Stream& stream, Position& position,
+                 TokenOutput& output) {
   Sampler sampler(options);
-  std::vector<float> logits(static_cast<size_t>(config.d_output));
+  std::vector<float> logits(static_cast<size_t>(stream.model().config().d_output));
   for (int i = 0; i < options.count && !interrupted(); ++i) {
     stream.process_tokens(position.pending, logits);
-    if (stream.restarts() > 0) throw Error(model->source() + ": its state left the finite numbers");
+    if (stream.restarts() > 0) throw Error(stream.model().source() + ": its state left the finite numbers");
     position.seen += position.pending.size();
     const int32_t token = sampler.draw(logits, position.seen);
     position.pending.assign(1, token);
-    if (std::find(options.stops.begin(), options.stops.end(), token) != options.stops.end()) break;
-    std::printf("%d\n", token);
-    if (std::fflush(stdout) != 0) throw Error("standard output is closed");
+    if (std::find(stops.begin(), stops.end(), token) != stops.end()) break;
+    output.write(token);
   }
   if (options.count == 0) {  // only listens
     stream.process_tokens(position.pending, {});
     position.seen += position.pending.size();
     position.pending.clear();
   }
+}
+
+int run_generate(const GenerateOptions& options) {
+  const ssm::Target target = ssm::Target::best().with(ssm::weight_format_from_name(options.weights));
+  const ssm::Checkpoint checkpoint = open_model(options.model, options.window);
+  const auto model = load_model(checkpoint, target);
+  const ssm::ModelConfig& config = model->config();
+  if (config.input_kind != ssm::InputKind::token_ids || !config.out_proj)
+    throw Failure(kUsage,
+                  options.model + ": takes no token ids or gives no logits; `coil process` runs models of signals");
+  const int vocab = config.embedding->vocab;
+  std::optional<Tokenizer> tokenizer;
+  if (options.as_text) tokenizer.emplace(open_tokenizer(checkpoint, vocab));
+  ssm::Stream stream(model);
+  Position position = resume(options.state, stream);
+  const bool begins = position.seen == 0;
+  const std::string prompt = read_prompt(tokenizer ? options.text : options.tokens);
+  const std::vector<int32_t> ids =
+      tokenizer ? encode(*tokenizer, prompt, begins)
+                : parse_ids(prompt, options.tokens == "-" ? "standard input" : "--tokens", vocab);
+  position.pending.insert(position.pending.end(), ids.begin(), ids.end());
+  if (position.pending.empty())
+    throw Failure(kUsage, std::string("nothing to go on from: give a prompt by ") +
+                              (tokenizer ? "--text TEXT" : "--tokens 1,2,3") + " or on standard input");
+
+  IdOutput id_output;
+  std::optional<TextOutput> text_output;
+  std::vector<int> stops = options.stops;
+  if (tokenizer) {
+    text_output.emplace(*tokenizer);
+    if (!begins) text_output->follow(position.held);
+    text_output->follow(ids);
+    for (const int id : ends_of_text(checkpoint)) stops.push_back(id);
+  }
+  TokenOutput& output = text_output ? static_cast<TokenOutput&>(*text_output) : id_output;
+  draw_tokens(options, stops, stream, position, output);
+  position.held = output.held();
+  if (options.state.empty()) output.finish();
   save(options.state, stream, position);
   throw_if_interrupted();
   return kOk;
@@ -175,13 +269,22 @@ int run_generate(const GenerateOptions& options) {
 
 CLI::App* setup_generate(CLI::App& app, int& exit_code) {
   const auto options = std::make_shared<GenerateOptions>();
-  CLI::App* command = app.add_subcommand("generate", "Continue a prompt of token ids with a language model");
-  command->footer("Prints one token id per line, immediately. Memory, and time per token, do not grow.");
+  CLI::App* command = app.add_subcommand("generate", "Continue a prompt of text or token ids with a language model");
+  command->footer(
+      "Prints text (--text) or one token id per line, immediately. Memory, and time per token, do not grow.");
   command->add_option("model", options->model, "Model file or folder")->required()->type_name("MODEL");
   command
       ->add_option("--tokens", options->tokens, "The prompt: ids separated by commas or blanks; -: from standard input")
       ->type_name("IDS")
       ->capture_default_str();
+  CLI::Option* text = command
+                          ->add_option("--text", options->text,
+                                       "The prompt as text, and text as output, by the tokenizer.json in the model's "
+                                       "folder; ends at the config's eos_token_id. -, or nothing: from standard input")
+                          ->type_name("TEXT")
+                          ->expected(0, 1)
+                          ->default_str("-")
+                          ->excludes("--tokens");
   command->add_option("-n,--count", options->count, "How many tokens; 0: only process the prompt and save --state")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
@@ -205,7 +308,10 @@ CLI::App* setup_generate(CLI::App& app, int& exit_code) {
       ->type_name("FILE");
   add_window_option(*command, options->window);
   add_weights_option(*command, options->weights);
-  command->callback([options, &exit_code] { exit_code = run_generate(*options); });
+  command->callback([options, text, &exit_code] {
+    options->as_text = text->count() > 0;
+    exit_code = run_generate(*options);
+  });
   return command;
 }
 

@@ -1,8 +1,9 @@
-"""`coil generate`: greedy and sampled tokens, resuming from states, and errors for unusable prompts."""
+"""`coil generate`: greedy and sampled tokens, text, resuming from states, and errors for unusable prompts."""
 
 import array
 import json
 import pathlib
+import shutil
 import struct
 
 from support import CoilTest
@@ -72,3 +73,87 @@ class Generate(CoilTest):
         # one attention layer: keys and values of 2 heads of 6, values padded to 8
         self.assertEqual(large["state_bytes"] - small["state_bytes"], 144 * 2 * (6 + 8) * 4)
         self.assertIn("attention", small["structure"])
+
+
+class GenerateText(CoilTest):
+    # the model has 53 tokens: first and further bytes of characters of two bytes
+    PIECES = [*range(0xC3, 0xE0), *range(0x92, 0xAA)]
+
+    def setUp(self):
+        super().setUp()
+        self.model = pathlib.Path(self.path("model"))
+        shutil.copytree(JAMBA, self.model)
+        self.tokenizer = {
+            "added_tokens": [],
+            "decoder": {"type": "ByteFallback"},
+            "model": {
+                "type": "BPE",
+                "byte_fallback": True,
+                "vocab": {f"<0x{byte:02X}>": token for token, byte in enumerate(self.PIECES)},
+                "merges": [],
+            },
+        }
+        self.write_tokenizer()
+        self.end_at(None)
+
+    def write_tokenizer(self):
+        (self.model / "tokenizer.json").write_text(json.dumps(self.tokenizer))
+
+    def end_at(self, token):
+        config = json.loads((self.model / "config.json").read_text())
+        (self.model / "config.json").write_text(json.dumps({**config, "eos_token_id": token}))
+
+    def generated(self, *arguments, stdin=None, code=0):
+        return self.coil("generate", self.model, "--window", 64, *arguments, input=stdin, code=code).decode()
+
+    def text_of(self, tokens):
+        return bytes(self.PIECES[int(token)] for token in tokens).decode(errors="replace")
+
+    def test_text_is_that_of_the_tokens(self):
+        drawn = ["--temperature", 1.5, "--seed", 3, "-n", 40]
+        tokens = [self.PIECES.index(byte) for byte in "\u00e9\u0152".encode()]
+        wanted = self.text_of(self.generated("--tokens", ",".join(map(str, tokens)), *drawn).split())
+        self.assertEqual(self.generated("--text", "\u00e9\u0152", *drawn), wanted)
+        self.assertEqual(self.generated("--text", *drawn, stdin="\u00e9\u0152".encode()), wanted)
+        self.assertRegex(wanted, "[\u00d2-\u07e9]")
+
+    def test_state_goes_on_within_a_character(self):
+        drawn = ["--temperature", 1.5, "--seed", 5]
+        whole = self.generated("--text", "\u00e9", "-n", 12, *drawn)
+        state = self.path("here.safetensors")
+        parts = [self.generated("--text", "\u00e9", "-n", 1, *drawn, "--state", state)]
+        for _ in range(11):
+            parts.append(self.generated("--text", "", "-n", 1, *drawn, "--state", state))
+        self.assertEqual("".join(parts), whole.removesuffix("\ufffd"))
+        self.assertIn("", parts)
+
+    def test_ends_at_the_end_of_the_text(self):
+        drawn = ["--temperature", 1.5, "--seed", 3, "-n", 12]
+        tokens = self.generated("--tokens", "0,30", *drawn).split()
+        self.end_at([int(tokens[7])])
+        wanted = self.text_of(tokens[: tokens.index(tokens[7])])
+        self.assertEqual(self.generated("--text", self.text_of([0, 30]), *drawn), wanted)
+        self.assertEqual(self.generated("--tokens", "0,30", *drawn).split(), tokens)
+
+    def test_what_is_left_out_of_a_prompt_is_said(self):
+        self.generated("--text", "\u00e9x", "-n", 1)
+        self.assertIn("no tokens for 1 character of the prompt", self.stderr)
+        self.generated("--text", "-", "-n", 1, stdin=b"\xc3\xa9\xff")
+        self.assertIn("is not valid UTF-8", self.stderr)
+
+    def test_what_cannot_be_used(self):
+        self.generated("--text", "a", "--tokens", "1", code=2)
+        self.generated("--text", "", code=2)
+        self.assertIn("by --text TEXT", self.stderr)
+        self.tokenizer["model"]["vocab"]["x"] = 53
+        self.write_tokenizer()
+        self.generated("--text", "a", code=1)
+        self.assertIn("ids up to 53, but the vocabulary of the model ends at 52", self.stderr)
+        self.tokenizer["model"]["type"] = "WordPiece"
+        self.write_tokenizer()
+        self.generated("--text", "a", code=1)
+        self.assertIn("tokenizer.json: model.type 'WordPiece' is not supported", self.stderr)
+        (self.model / "tokenizer.json").unlink()
+        (self.model / "tokenizer.model").touch()
+        self.generated("--text", "a", code=2)
+        self.assertIn("needs a tokenizer.json in its folder, and there is none (tokenizer.model", self.stderr)
