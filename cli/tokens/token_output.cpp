@@ -23,6 +23,8 @@ void TextOutput::follow(const std::vector<int32_t>& prompt) {
 
 void TextOutput::write(int32_t token) { print(writer_.add(token)); }
 
-void TextOutput::finish() { print(writer_.finish()); }
+void TextOutput::finish(bool goes_on) {
+  if (!goes_on) print(writer_.finish());
+}
 
 }  // namespace coil::cli

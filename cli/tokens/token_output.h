@@ -1,4 +1,4 @@
-// Where a language model's tokens go: ids or text, on standard output.
+// Where a language model's tokens go.
 #pragma once
 
 #include <cstdint>
@@ -14,20 +14,21 @@ class TokenOutput {
  public:
   virtual ~TokenOutput() = default;
 
-  // Shows the token immediately.
   virtual void write(int32_t token) = 0;
 
-  // What has to be kept so that another output goes on here; it ends with a whole character otherwise.
+  // `goes_on`: another output will continue with what is held.
+  virtual void finish(bool goes_on) = 0;
   virtual std::string held() const { return ""; }
-  virtual void finish() {}
 };
 
-// One id per line.
+// One id per line on standard output, immediately.
 class IdOutput : public TokenOutput {
  public:
   void write(int32_t token) override;
+  void finish(bool) override {}
 };
 
+// Text on standard output, immediately.
 class TextOutput : public TokenOutput {
  public:
   explicit TextOutput(const Tokenizer& tokenizer) : writer_(tokenizer) {}
@@ -37,8 +38,8 @@ class TextOutput : public TokenOutput {
   void follow(const std::string& held) { writer_.go_on(held); }
 
   void write(int32_t token) override;
+  void finish(bool goes_on) override;
   std::string held() const override { return writer_.held(); }
-  void finish() override;
 
  private:
   TextWriter writer_;

@@ -24,6 +24,8 @@
 #include "cli/failure.h"
 #include "cli/interrupt.h"
 #include "cli/models.h"
+#include "cli/sound/sound_format.h"
+#include "cli/tokens/mu_law_output.h"
 #include "cli/tokens/token_output.h"
 #include "cli/tokens/tokenizer.h"
 #include "cli/tokens/utf8.h"
@@ -36,9 +38,9 @@ namespace {
 constexpr const char *kNextToken = "next_token", *kTokensSeen = "tokens_seen", *kHeldBytes = "held_bytes";
 
 struct GenerateOptions {
-  std::string model, tokens = "-", text = "-", state, weights = "f32";
+  std::string model, tokens = "-", text = "-", sound, state, weights = "f32";
   bool as_text = false;
-  int count = 16, window = 0, top_k = 0;
+  int count = 16, window = 0, top_k = 0, rate_hz = 0;
   double temperature = 0, top_p = 1;
   uint64_t seed = 0;
   std::vector<int> stops;
@@ -176,14 +178,38 @@ Tokenizer open_tokenizer(const ssm::Checkpoint& checkpoint, int vocab) {
   return tokenizer;
 }
 
+nlohmann::json config_of(const ssm::Checkpoint& checkpoint) {
+  return parse_json(checkpoint.config_json(), checkpoint.source() + ": config");
+}
+
 // The config's tokens that end a text.
 std::vector<int> ends_of_text(const ssm::Checkpoint& checkpoint) {
-  const nlohmann::json json = parse_json(checkpoint.config_json(), checkpoint.source() + ": config");
-  const nlohmann::json ends = json.value("eos_token_id", nlohmann::json());
+  const nlohmann::json ends = config_of(checkpoint).value("eos_token_id", nlohmann::json());
   std::vector<int> ids;
   for (const nlohmann::json& id : ends.is_array() ? ends : nlohmann::json::array({ends}))
     if (id.is_number_integer()) ids.push_back(id.get<int>());
   return ids;
+}
+
+int rate_of_sound(const GenerateOptions& options, const ssm::Checkpoint& checkpoint, double rate_of_card) {
+  double rate = options.rate_hz > 0 ? options.rate_hz : rate_of_card;
+  const nlohmann::json config = config_of(checkpoint);
+  for (const char* key : {"sample_rate", "sampling_rate"})
+    if (rate == 0 && config.contains(key) && config[key].is_number()) rate = config[key];
+  if (!(rate >= kLowestRateHz && rate <= kHighestRateHz && rate == std::floor(rate)))
+    throw Failure(kUsage, checkpoint.source() +
+                              (rate == 0 ? ": states no sample_rate" : ": its sample_rate is no rate") +
+                              "; give the rate of the sound by --rate HZ");
+  return int(rate);
+}
+
+std::unique_ptr<TokenOutput> open_sound(const GenerateOptions& options, const ssm::Checkpoint& checkpoint,
+                                        const ssm::Model& model) {
+  if (const int vocab = model.config().embedding->vocab; vocab != kMuLawTokens)
+    throw Failure(kUsage, options.model + ": -o writes 8-bit mu-law, which has " + std::to_string(kMuLawTokens) +
+                              " tokens, but the model has " + std::to_string(vocab));
+  const int rate_hz = rate_of_sound(options, checkpoint, model.card().sample_rate_hz);
+  return std::make_unique<MuLawOutput>(options.sound, rate_hz);
 }
 
 // Special tokens only belong to the beginning of a stream.
@@ -247,19 +273,22 @@ int run_generate(const GenerateOptions& options) {
     throw Failure(kUsage, std::string("nothing to go on from: give a prompt by ") +
                               (tokenizer ? "--text TEXT" : "--tokens 1,2,3") + " or on standard input");
 
-  IdOutput id_output;
-  std::optional<TextOutput> text_output;
   std::vector<int> stops = options.stops;
+  std::unique_ptr<TokenOutput> output;
   if (tokenizer) {
-    text_output.emplace(*tokenizer);
-    if (!begins) text_output->follow(position.held);
-    text_output->follow(ids);
+    auto text = std::make_unique<TextOutput>(*tokenizer);
+    if (!begins) text->follow(position.held);
+    text->follow(ids);
+    output = std::move(text);
     for (const int id : ends_of_text(checkpoint)) stops.push_back(id);
+  } else if (!options.sound.empty()) {
+    output = open_sound(options, checkpoint, *model);
+  } else {
+    output = std::make_unique<IdOutput>();
   }
-  TokenOutput& output = text_output ? static_cast<TokenOutput&>(*text_output) : id_output;
-  draw_tokens(options, stops, stream, position, output);
-  position.held = output.held();
-  if (options.state.empty()) output.finish();
+  draw_tokens(options, stops, stream, position, *output);
+  position.held = output->held();
+  output->finish(!options.state.empty());
   save(options.state, stream, position);
   throw_if_interrupted();
   return kOk;
@@ -271,7 +300,8 @@ CLI::App* setup_generate(CLI::App& app, int& exit_code) {
   const auto options = std::make_shared<GenerateOptions>();
   CLI::App* command = app.add_subcommand("generate", "Continue a prompt of text or token ids with a language model");
   command->footer(
-      "Prints text (--text) or one token id per line, immediately. Memory, and time per token, do not grow.");
+      "Prints text (--text) or one token id per line, immediately, or writes sound (-o). Memory, and time per token, "
+      "do not grow.");
   command->add_option("model", options->model, "Model file or folder")->required()->type_name("MODEL");
   command
       ->add_option("--tokens", options->tokens, "The prompt: ids separated by commas or blanks; -: from standard input")
@@ -285,6 +315,16 @@ CLI::App* setup_generate(CLI::App& app, int& exit_code) {
                           ->expected(0, 1)
                           ->default_str("-")
                           ->excludes("--tokens");
+  command
+      ->add_option("-o,--output", options->sound,
+                   "Write the tokens of a raw-audio model to this sound file, without the prompt: one sample in 8-bit "
+                   "mu-law each; -: WAV on standard output")
+      ->type_name("FILE")
+      ->excludes(text);
+  command->add_option("--rate", options->rate_hz, "Rate of the sound; default: sample_rate of the config")
+      ->type_name("HZ")
+      ->check(CLI::Range(kLowestRateHz, kHighestRateHz))
+      ->needs("--output");
   command->add_option("-n,--count", options->count, "How many tokens; 0: only process the prompt and save --state")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
