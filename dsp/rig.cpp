@@ -136,6 +136,16 @@ EqualiserSettings read_equaliser(const JsonFields& fields, std::vector<std::stri
   return settings;
 }
 
+DoublerSettings read_doubler(const JsonFields& fields) {
+  DoublerSettings settings;
+  settings.delay_ms = within(fields, "delay_ms", kMinDoublerMs, kMaxDoublerMs, settings.delay_ms);
+  const float most = std::min(kMaxDriftMs, settings.delay_ms - kMinDoublerMs);
+  settings.drift_ms = within(fields, "drift_ms", 0, most, std::min(settings.drift_ms, most));
+  settings.level_db = within(fields, "level_db", -kMaxDb, kMaxDb, 0);
+  settings.spread = within(fields, "spread", 0, 1, settings.spread);
+  return settings;
+}
+
 RigStage read_stage(const json& object, const std::string& where, std::vector<std::string>& warnings) {
   const JsonFields fields(object, where);
   RigStage stage;
@@ -153,8 +163,10 @@ RigStage read_stage(const json& object, const std::string& where, std::vector<st
     stage.kind = read_cabinet(fields, warnings);
   else if (type == "equaliser")
     stage.kind = read_equaliser(fields, warnings);
+  else if (type == "doubler")
+    stage.kind = read_doubler(fields);
   else
-    throw fields.wrong("type", "one of gain, gate, model, cabinet, equaliser");
+    throw fields.wrong("type", "one of gain, gate, model, cabinet, equaliser, doubler");
   note_unknown(fields, warnings);
   return stage;
 }
@@ -182,6 +194,14 @@ ordered_json to_json(const RigCabinet& cabinet) {
   return {{"type", "cabinet"}, {"microphones", std::move(microphones)}, {"normalise", cabinet.normalise}};
 }
 
+ordered_json to_json(const DoublerSettings& settings) {
+  return {{"type", "doubler"},
+          {"delay_ms", settings.delay_ms},
+          {"drift_ms", settings.drift_ms},
+          {"level_db", settings.level_db},
+          {"spread", settings.spread}};
+}
+
 ordered_json to_json(const RigStage& stage) {
   ordered_json object =
       std::visit(Overloaded{[](const RigGain& gain) {
@@ -202,7 +222,8 @@ ordered_json to_json(const RigStage& stage) {
                                                   {"main", model.main}};
                             },
                             [](const RigCabinet& cabinet) { return to_json(cabinet); },
-                            [](const EqualiserSettings& settings) { return to_json(settings); }},
+                            [](const EqualiserSettings& settings) { return to_json(settings); },
+                            [](const DoublerSettings& settings) { return to_json(settings); }},
                  stage.kind);
   object["name"] = stage.name;
   object["mix"] = stage.mix;
@@ -385,6 +406,9 @@ std::unique_ptr<AudioProcessor> make_processor(const RigStage& stage, const RigF
                                },
                                [](const EqualiserSettings& settings) -> std::unique_ptr<AudioProcessor> {
                                  return std::make_unique<Equaliser>(settings);
+                               },
+                               [](const DoublerSettings& settings) -> std::unique_ptr<AudioProcessor> {
+                                 return std::make_unique<Doubler>(settings);
                                }},
                     stage.kind);
 }

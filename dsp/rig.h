@@ -13,6 +13,7 @@
 #include "dsp/cabinet.h"
 #include "dsp/chain.h"
 #include "dsp/channel_mode.h"
+#include "dsp/doubler.h"
 #include "dsp/equaliser.h"
 #include "dsp/model_processor.h"
 #include "dsp/noise_gate.h"
@@ -63,7 +64,7 @@ struct RigStage {
   std::string name;  // for people
   float mix = 1;
   bool bypassed = false;
-  std::variant<RigGain, RigGate, RigModel, RigCabinet, EqualiserSettings> kind;
+  std::variant<RigGain, RigGate, RigModel, RigCabinet, EqualiserSettings, DoublerSettings> kind;
 };
 
 struct Rig {

@@ -242,4 +242,47 @@ void locate(Session& session, const juce::File& folder, ModelLibrary& library) {
   }
 }
 
+juce::File preset_file(const juce::String& name, const ModelLibrary& library) {
+  const juce::String legal =
+      juce::File::createLegalFileName(name).trim().trimCharactersAtStart(".");  // files that start with a dot are not
+                                                                                // listed
+  if (!legal.containsNonWhitespaceChars()) throw Error("a preset needs a name with at least one letter or digit");
+  return library.preset_folder().getChildFile(legal + kPresetExtension);
+}
+
+juce::File save_preset(const juce::String& name, Store& store, ModelLibrary& library) {
+  const juce::File file = preset_file(name, library);
+  Session preset;
+  int saved_slot = 0;
+  {
+    const std::lock_guard lock(store.mutex);
+    Session session = store.session();
+    saved_slot = store.active_slot;
+    preset.slots[0] = std::move(session.slots[size_t(saved_slot)]);
+    preset.chain = std::move(session.chain);
+    preset.cabinet = std::move(session.cabinet);
+    preset.stages = std::move(session.stages);
+    preset.snapshots = std::move(session.snapshots);
+    preset.rate_mode = session.rate_mode;
+  }
+  if (preset.slots[0].empty()) throw Error("there is nothing to save: load a model first");
+  preset.chain.erase(store.parameters.bypass->getParameterID().toStdString());
+  preset.slots[0].preset.clear();
+  for (auto& snapshot : preset.snapshots.all) {  // those of the slot that is saved
+    if (snapshot && snapshot->slot != saved_slot) snapshot.reset();
+    if (snapshot) snapshot->slot = 0;
+  }
+  const std::string text = preset_text(preset, {file.getFileNameWithoutExtension().toStdString(), {}, {}});
+  if (!file.getParentDirectory().createDirectory() || !file.replaceWithData(text.data(), text.size()))
+    throw Error(file.getFullPathName().toStdString() + ": cannot be written");
+  {
+    const std::lock_guard lock(store.mutex);
+    Store::Slot& slot = store.slots[size_t(saved_slot)];
+    if (slot.content.hash == preset.slots[0].hash) slot.content.preset = file.getFullPathName().toStdString();
+  }
+  library.rescan();
+  library.note_recent(file);
+  return file;
+}
+
 }  // namespace coil::plugin

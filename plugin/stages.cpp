@@ -43,6 +43,12 @@ std::unique_ptr<dsp::AudioProcessor> make(const FurtherStage& stage) {
   return dsp::make_processor(stage.rig, {[&](const dsp::RigModel&) { return stage.model.loaded->model; }, {}});
 }
 
+double seconds_of(const FurtherStage& stage) {
+  if (const auto* doubler = std::get_if<dsp::DoublerSettings>(&stage.rig.kind))
+    return static_cast<double>(doubler->delay_ms + doubler->drift_ms) / 1000;
+  return stage.is_cabinet() ? tail_seconds(stage.cabinet) : 0;
+}
+
 bool is_loaded(const FurtherStage& stage) {
   if (stage.is_model()) return stage.model.loaded != nullptr;
   return !stage.is_cabinet() || std::ranges::none_of(stage.cabinet.microphones, &MicrophoneContent::missing);
@@ -169,7 +175,7 @@ StageList stages_from_text(const std::string& text, const std::string& what) {
 double tail_seconds(const StageList& stages) {
   double sum = 0;
   for (const StagePlace& place : stages)
-    if (place.further && place.further->is_cabinet()) sum += tail_seconds(place.further->cabinet);
+    if (place.further) sum += seconds_of(*place.further);
   return sum;
 }
 
