@@ -216,7 +216,7 @@ TEST_CASE("a snapshot of the other slot switches slots, and leaves each slot's o
   CHECK(processor.parameters().controls[0]->getValue() == Approx(0.2f));
 }
 
-TEST_CASE("sessions and presets keep snapshots, and those from before open without") {
+TEST_CASE("sessions and presets keep snapshots, and older ones still open") {
   Processor processor;
   processor.prepareToPlay(kRate, kBlock);
   load(processor, 0, overdrive());
