@@ -170,7 +170,7 @@ TEST_CASE("the window adds, moves and removes stages, each as one undo step") {
   CHECK(processor.status(0).load_error.contains("room for 8 stages"));
 }
 
-TEST_CASE("a further stage whose file is missing passes the sound and says so, and a file that is none is not added") {
+TEST_CASE("a further stage whose file is missing passes the sound and says so, and an unusable file is not added") {
   const test::TempDir dir;
   std::ofstream(dir / "gone.coil") << R"({"rig": 1, "stages": [{"type": "model", "file": "nowhere"},
       {"type": "model", "file": ")" << test::overdrive_path().string()
