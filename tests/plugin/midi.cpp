@@ -1,4 +1,4 @@
-// MIDI: what the user teaches moves parameters and recalls snapshots, and stays with the session.
+// MIDI: taught controllers and notes move parameters and recall snapshots, and are kept in the session.
 #include <catch2/catch.hpp>
 
 #include "tests/plugin/processor_calls.h"
