@@ -92,6 +92,10 @@ class Actions(CoilTest):
         stuck = level(300) + [21.5] * 100
         found = dict(zip(*self.causes(stuck, "--threshold", "0.1")))
         self.assertEqual(found[303], "value stuck: 21.5 again and again")
+        for seed in range(3):
+            rng = random.Random(seed)
+            noise = [round(20 + rng.gauss(0, 0.3), 4) for _ in range(400)] + [20.0] * 50
+            self.assertEqual(dict(zip(*self.causes(noise)))[407], "value stuck: 20 again and again")
         self.assertRegex(found[175], "value unrest: moves more than ever, now")
         self.assertRegex(found[271], "value level: recent values are higher than ever, now")
         rng = random.Random(3)
