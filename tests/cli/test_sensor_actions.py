@@ -128,6 +128,8 @@ class Actions(CoilTest):
         self.assertGreater(odd["s"][300], 0.5)
         self.assertLess(max(calm["s"][290:320]), 0.5)
         self.assertEqual((odd["e"].index(1), sum(calm["e"])), (300, 0))
+        self.assertEqual((odd["c"][0][0], calm["c"]), (START + 60 * 300, []))
+        self.assertTrue(odd["c"][0][1].startswith("odd level: 90 is beyond all before, higher"), odd["c"])
 
     def test_only(self):
         results = self.json_lines(self.stream(self.lines))
