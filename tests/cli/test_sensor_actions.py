@@ -228,7 +228,7 @@ class Actions(CoilTest):
             self.assertTrue(worker.stdout.readline())
         out, err = worker.communicate(timeout=60)
         self.assertEqual((worker.returncode, out), (0, b""))
-        self.assertIn(b"--webhook: http://127.0.0.1:", err)
+        self.assertIn(f"--webhook: http://127.0.0.1:{port} cannot be reached".encode(), err)
         self.assertTrue(b"is given up" in err or b"could not be delivered before the end" in err, err)
 
     def test_urls_and_options_that_cannot_work(self):
