@@ -3,8 +3,8 @@
 
 namespace coil::cli {
 
-// Reads the global `plot`: {threshold, series: [{name, times, t, v, lo, hi, s, e, c}]}; c: [time, cause] of its anomalies; null is
-// what is missing.
+// Reads the global `plot`: {threshold, series: [{name, times, t, v, lo, hi, s, e, c}]}; c: [time, cause] of its
+// anomalies; null is what is missing.
 inline constexpr const char* kStreamPlotScript = R"js(
 "use strict";
 const ink = {value: "#f0f3fa", band: "rgba(92,184,250,.35)", score: "#ffa84d", alarm: "#ff5c5c", line: "#333947",
