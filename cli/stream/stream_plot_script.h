@@ -27,7 +27,8 @@ function step(range, most) {
 const strides = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 172800,
   604800, 1209600, 2419200];  // seconds
 function timeStep(range, most) {
-  return range / most < 1 ? step(range, most) : strides.find(x => x >= range / most) || 86400 * step(range / 86400, most);
+  if (range / most < 1) return step(range, most);
+  return strides.find(x => x >= range / most) || 86400 * step(range / 86400, most);
 }
 function dateOf(t, stride) {  // in UTC
   const text = new Date(1000 * t).toISOString();
