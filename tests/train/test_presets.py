@@ -62,7 +62,7 @@ class Presets(unittest.TestCase):
         for preset in (preset for netlist, preset in self.presets if preset.stem == netlist.stem):
             with self.subTest(document="docs/play.md", preset=preset.stem):
                 self.assertIn(table.short_row(preset.stem, model_file.read_card(preset)), lines)
-        text = (common.ROOT / "train/README.md").read_text()
+        text = (common.ROOT / "train/MEASUREMENTS.md").read_text()
         for _, preset in self.presets:
             with self.subTest(preset=preset.stem):
                 self.assertIn(table.row(preset.stem, json.loads(run(COIL, "info", "--json", preset))), text)

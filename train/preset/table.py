@@ -1,4 +1,4 @@
-"""Rows of the tables of presets: in docs/play.md, and in train/README.md with everything that was measured."""
+"""Rows of the tables of presets: in docs/play.md, and in train/MEASUREMENTS.md with everything that was measured."""
 
 from preset import page
 
