@@ -101,11 +101,11 @@ Limits measure_limits(ssm::Target target, size_t threads, size_t state_bytes) {
   return all;
 }
 
-// Why records were late while they came at a fixed rate by the wall's clock. One thread: it never sleeps, so that what
-// the wall's clock counts beyond the CPU time is time without a core.
+// Why records were late while they arrived at a fixed rate. One thread, which never sleeps: wall time beyond its CPU
+// time is time without a core.
 struct Pauses {
   double longest_without_core_us = 0;
-  double longest_call_cpu_us = 0;  // CPU time of the call of the engine that needed most
+  double longest_call_cpu_us = 0;  // the largest CPU time of one call of the engine
   size_t its_records = 0;
   int64_t page_faults = 0, preemptions = 0;
 
@@ -115,7 +115,7 @@ struct Pauses {
     if (is_known_) longest_without_core_us = std::max(longest_without_core_us, without_core_us - last_without_core_us_);
     last_without_core_us_ = without_core_us, is_known_ = true;
   }
-  // A new beginning of the wall's clock.
+  // Restarts the clock.
   void restart() { is_known_ = false; }
   void add(const rusage& before, const rusage& after) {
     page_faults += after.ru_minflt + after.ru_majflt - before.ru_minflt - before.ru_majflt;
