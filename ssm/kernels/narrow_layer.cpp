@@ -1,7 +1,7 @@
 // Whole layers of eight channels: a bank of one, two or four complex modes, linear, FiLM, tanh, linear, residual.
 // Values pass from one stage to the next in registers.
 //
-// 1. The bank. Its states and what they give are independent of the input up to one multiply-add, so that a single
+// 1. The bank. Its states and outputs are independent of the input up to one multiply-add, so that a single
 //    frame waits only for that. The modes form two sums, of even and of odd modes; a single mode forms one.
 // 2. The first matrix, FiLM, tanh. 3. The second matrix, added to the layer's input.
 //
@@ -110,7 +110,7 @@ HWY_INLINE Row Product(const PackedLinear& w, const Row& x) {
   });
 }
 
-// Stage 1 for n rows: what the modes give before they hear a row, and the row itself; then they hear it.
+// Stage 1 for n rows: the outputs of the modes before a row, and the row itself; then the row enters the states.
 template <size_t kModes>
 HWY_INLINE void Listen(const S4dKernel& s, const float* h, size_t n, float* state, float* x) {
   using V = ChannelsV;
@@ -153,7 +153,7 @@ HWY_INLINE LayerFilm FilmOf(const NarrowLayer& m, const NarrowRun& run) {
   return {run.film_base + m.film_at, run.film_slope ? run.film_slope + m.film_at : kStill, run.first};
 }
 
-// Stage 2: from what the bank gives to tanh(..) - rest.
+// Stage 2: from the bank's output to tanh(..) - rest.
 template <bool kMoves>
 HWY_INLINE Row Bend(const NarrowLayer& m, const LayerFilm& moving, size_t t, const Row& x) {
   Row v = Product(*m.in, x), rest = LoadRow(m.rest);
@@ -269,7 +269,7 @@ HWY_INLINE void StoreBank(const Bank<kModes>& bank, float* state) {
   }
 }
 
-// What the modes give before they hear the row, in one half or in both; then they hear it.
+// The outputs of the modes before a row, in one half or in both; then the row enters the states.
 HWY_INLINE ChannelsV Advance(const S4dKernel& s, const float* row, Bank<1>& bank) {
   const Channels d;
   const ChannelsV u = hn::LoadU(d, row), z_re = hn::LoadU(d, s.z_re), z_im = hn::LoadU(d, s.z_im);

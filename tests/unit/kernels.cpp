@@ -720,7 +720,7 @@ struct NarrowNetwork {
 };
 
 TEST_CASE(
-    "layers of eight channels: every number of frames and modes, FiLM still, moving and none, the same bits for any "
+    "layers of eight channels: every number of frames and modes, constant, moving and no FiLM, the same bits for any "
     "split") {
   for_each_target([](const Kernels& k) {
     if (!k.narrow_layers) return;
