@@ -164,14 +164,17 @@ HWY_INLINE V Softplus(D d, V x) {
 template <class D, class V = hn::Vec<D>>
 HWY_INLINE V Tanh(D d, V x) {
   x = hn::Min(hn::Max(x, hn::Set(d, -7.9f)), hn::Set(d, 7.9f));
-  const V s = hn::Mul(x, x), s2 = hn::Mul(s, s);
-  // Pairs of terms, because a single frame waits for this.
-  const auto polynomial = [&](float c4, float c3, float c2, float c1, float c0) HWY_ATTR {
-    const V low = hn::MulAdd(hn::Set(d, c1), s, hn::Set(d, c0)), middle = hn::MulAdd(hn::Set(d, c3), s, hn::Set(d, c2));
-    return hn::MulAdd(hn::MulAdd(hn::Set(d, c4), s2, middle), s2, low);
-  };
-  const V p = polynomial(1.3319068798e-8f, 2.0583478072e-5f, 3.4940343156e-3f, 0.13379717715f, 0.99999997901f);
-  const V q = polynomial(7.7620178995e-7f, 3.2830924776e-4f, 0.025871072210f, 0.46713032953f, 1.0f);
+  const V s = hn::Mul(x, x);
+  V p = hn::Set(d, 1.3319068798e-8f);
+  p = hn::MulAdd(p, s, hn::Set(d, 2.0583478072e-5f));
+  p = hn::MulAdd(p, s, hn::Set(d, 3.4940343156e-3f));
+  p = hn::MulAdd(p, s, hn::Set(d, 0.13379717715f));
+  p = hn::MulAdd(p, s, hn::Set(d, 0.99999997901f));
+  V q = hn::Set(d, 7.7620178995e-7f);
+  q = hn::MulAdd(q, s, hn::Set(d, 3.2830924776e-4f));
+  q = hn::MulAdd(q, s, hn::Set(d, 0.025871072210f));
+  q = hn::MulAdd(q, s, hn::Set(d, 0.46713032953f));
+  q = hn::MulAdd(q, s, hn::Set(d, 1.0f));
   return hn::Div(hn::Mul(x, p), q);
 }
 
