@@ -825,12 +825,43 @@ TEST_CASE("s4d: every number of frames, modes and channels, real and complex, th
   });
 }
 
+struct ScanErrors {
+  double y = 0, state = 0;
+};
+
+// Compares outputs and states with the recurrence in float64. advance(t, c, s, state) makes the step of one state and
+// returns its weight in the output.
+template <class Advance>
+void compare(size_t states, size_t width, const AlignedFloats& D, const Rows& u, const Rows& y,
+             const AlignedFloats& begin, const AlignedFloats& end, ScanErrors& errors, const Advance& advance) {
+  const auto take = [](double& worst, double error) { worst = error <= worst ? worst : error; };  // NaN shows
+  for (size_t c = 0; c < y.width; ++c) {
+    std::vector<double> state(states), expected(y.frames);
+    double peak = 1;
+    for (size_t s = 0; s < states; ++s) state[s] = begin[ssm::state_index(c, s, width, states)];
+    for (size_t t = 0; t < y.frames; ++t) {
+      expected[t] = double(D[c]) * double(u.at(t, c));
+      double magnitude = std::abs(expected[t]);
+      for (size_t s = 0; s < states; ++s) {
+        const double weight = advance(t, c, s, state[s]);
+        expected[t] += weight * state[s];
+        magnitude += std::abs(weight * state[s]);
+      }
+      peak = std::max(peak, magnitude);
+    }
+    for (size_t t = 0; t < y.frames; ++t) take(errors.y, std::abs(y.at(t, c) - expected[t]) / peak);
+    for (size_t s = 0; s < states; ++s)
+      take(errors.state,
+           std::abs(end[ssm::state_index(c, s, width, states)] - state[s]) / std::max(5.0, std::abs(state[s])));
+  }
+}
+
 TEST_CASE(
     "selective_scan: every number of frames, states and channels, B and C varying, constant and misaligned, the end "
     "state alone is the same") {
   for_each_target([](const Kernels& k) {
     test::Random random(11);
-    double worst = 0, worst_state = 0;
+    ScanErrors errors;
     for (size_t n = 0; n <= kLongest; ++n) {
       const size_t channels = n % 35 + 1, w = padded(channels), states = n % 23 + 1, frames = n, misaligned = n % 4;
       const bool constant_b = n % 3 == 1, constant_c = n % 5 == 1;
@@ -867,39 +898,22 @@ TEST_CASE(
       CHECK(test::same_bits(end, h));
       CHECK(y.guard_intact());
 
-      for (size_t c = 0; c < channels; ++c) {
-        std::vector<double> state(states), expected(frames);
-        double peak = 1;
-        for (size_t s = 0; s < states; ++s) state[s] = begin[ssm::state_index(c, s, w, states)];
-        for (size_t t = 0; t < frames; ++t) {
-          const double step = dt.at(t, c), x = u.at(t, c);
-          expected[t] = d[c] * x;
-          double magnitude = std::abs(expected[t]);
-          for (size_t s = 0; s < states; ++s) {
-            const size_t i = ssm::state_index(c, s, w, states);
-            const double b = constant_b ? b_constant[i] : bc.at(t, s),
-                         weight = constant_c ? c_constant[i] : bc.at(t, states + s);
-            state[s] = std::exp2(step * a[i]) * state[s] + step * x * b;
-            expected[t] += weight * state[s];
-            magnitude += std::abs(weight * state[s]);
-          }
-          peak = std::max(peak, magnitude);
-        }
-        for (size_t t = 0; t < frames; ++t) worst = std::max(worst, std::abs(y.at(t, c) - expected[t]) / peak);
-        for (size_t s = 0; s < states; ++s)
-          worst_state = std::max(worst_state, std::abs(h[ssm::state_index(c, s, w, states)] - state[s]) /
-                                                  std::max(5.0, std::abs(state[s])));
-      }
+      compare(states, w, d, u, y, begin, h, errors, [&](size_t t, size_t c, size_t s, double& state) {
+        const size_t i = ssm::state_index(c, s, w, states);
+        const double step = dt.at(t, c), b = constant_b ? b_constant[i] : bc.at(t, s);
+        state = std::exp2(step * a[i]) * state + step * u.at(t, c) * b;
+        return double(constant_c ? c_constant[i] : bc.at(t, states + s));
+      });
     }
-    CHECK(worst <= kScanTolerance);
-    CHECK(worst_state <= kScanTolerance);
+    CHECK(errors.y <= kScanTolerance);
+    CHECK(errors.state <= kScanTolerance);
   });
 }
 
 TEST_CASE("ssd: every number of frames, states and channels, the end state alone is the same") {
   for_each_target([](const Kernels& k) {
     test::Random random(12);
-    double worst = 0, worst_state = 0;
+    ScanErrors errors;
     for (size_t n = 0; n <= kLongest; ++n) {
       const size_t channels = n % 35 + 1, w = padded(channels), states = n % 23 + 1, frames = n, misaligned = n % 4;
       AlignedFloats h(states * w, 0.0f);
@@ -928,29 +942,14 @@ TEST_CASE("ssd: every number of frames, states and channels, the end state alone
       CHECK(test::same_bits(end, h));
       CHECK(y.guard_intact());
 
-      for (size_t c = 0; c < channels; ++c) {
-        std::vector<double> state(states), expected(frames);
-        double peak = 1;
-        for (size_t s = 0; s < states; ++s) state[s] = begin[ssm::state_index(c, s, w, states)];
-        for (size_t t = 0; t < frames; ++t) {
-          const double step = dt.at(t, c), x = u.at(t, c);
-          expected[t] = d[c] * x;
-          double magnitude = std::abs(expected[t]);
-          for (size_t s = 0; s < states; ++s) {
-            state[s] += decay.at(t, c) * state[s] + step * x * bc.at(t, s);
-            expected[t] += bc.at(t, states + s) * state[s];
-            magnitude += std::abs(bc.at(t, states + s) * state[s]);
-          }
-          peak = std::max(peak, magnitude);
-        }
-        for (size_t t = 0; t < frames; ++t) worst = std::max(worst, std::abs(y.at(t, c) - expected[t]) / peak);
-        for (size_t s = 0; s < states; ++s)
-          worst_state = std::max(worst_state, std::abs(h[ssm::state_index(c, s, w, states)] - state[s]) /
-                                                  std::max(5.0, std::abs(state[s])));
-      }
+      compare(states, w, d, u, y, begin, h, errors, [&](size_t t, size_t c, size_t s, double& state) {
+        const double step = dt.at(t, c);
+        state += decay.at(t, c) * state + step * u.at(t, c) * bc.at(t, s);
+        return double(bc.at(t, states + s));
+      });
     }
-    CHECK(worst <= kScanTolerance);
-    CHECK(worst_state <= kScanTolerance);
+    CHECK(errors.y <= kScanTolerance);
+    CHECK(errors.state <= kScanTolerance);
   });
 }
 
