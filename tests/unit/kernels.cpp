@@ -14,6 +14,7 @@
 #include "ssm/machine/aligned.h"
 #include "tests/support/random_network.h"
 #include "tests/support/runs.h"
+#include "tests/support/worst.h"
 
 namespace {
 
@@ -139,7 +140,7 @@ TEST_CASE("decays: 2^t - 1 keeps its relative accuracy down to the longest time 
       const AlignedFloats decay = decay_of(t);
       double error = 0;
       for (size_t i = 0; i < kCount; ++i)
-        error = std::max(error, std::abs(decay[i] / std::expm1(double(t[i]) * M_LN2) - 1));
+        test::take_worst(error, std::abs(decay[i] / std::expm1(double(t[i]) * M_LN2) - 1));
       return error;
     };
     // A time constant of one second is 2e-5 at 48 kHz. Stated: 2.5e-7, from the polynomial's 1e-7 and two roundings.
@@ -154,7 +155,7 @@ TEST_CASE("decays: 2^t - 1 keeps its relative accuracy down to the longest time 
     AlignedFloats decay = decay_of(t);
     double error = 0;
     for (size_t i = 0; i < kCount; ++i)
-      error = std::max(error, std::abs(1.0 + decay[i] - std::exp2(static_cast<double>(t[i]))));
+      test::take_worst(error, std::abs(1.0 + decay[i] - std::exp2(static_cast<double>(t[i]))));
     CHECK(error <= 2.5e-7);
     CHECK(decay[0] == 0.0f);
 
@@ -174,7 +175,7 @@ TEST_CASE("time steps: softplus keeps its relative accuracy, also for very negat
     dt = x;
     k.time_step(zero.data(), 0, std::numeric_limits<float>::infinity(), true, dt.data(), kCount, kCount, 1);
     double worst = 0;
-    for (size_t i = 0; i < kCount; ++i) worst = std::max(worst, std::abs(dt[i] / softplus(x[i]) - 1));
+    for (size_t i = 0; i < kCount; ++i) test::take_worst(worst, std::abs(dt[i] / softplus(x[i]) - 1));
     // Stated 1e-6 with FMA; without, the exponential's argument loses up to 6e-6 at the far end.
     CHECK(worst <= 7e-6);
 
@@ -190,7 +191,7 @@ TEST_CASE("time steps: softplus keeps its relative accuracy, also for very negat
           for (size_t c = 0; c < width; ++c) {
             const double v = static_cast<double>(before.at(t, c)) + static_cast<double>(bias[c]);
             const double expected = soft ? std::clamp(softplus(v), static_cast<double>(0.2f), 1.5) : v;
-            worst = std::max(worst, std::abs(rows.at(t, c) - expected) / std::max(1.0, std::abs(expected)));
+            test::take_worst(worst, std::abs(rows.at(t, c) - expected) / std::max(1.0, std::abs(expected)));
           }
         CHECK(worst <= 1e-6);  // softplus's bound; the bias is added with half an epsilon of 8
         CHECK(rows.guard_intact());
@@ -240,7 +241,7 @@ TEST_CASE("linear: every number of frames, every width, any alignment of its inp
           }
           // Each of d_in + 2 terms is added with an error of half an epsilon of the partial sum, which is at most the
           // magnitude. Without FMA the product is rounded too, and so is each factor: two more.
-          worst = std::max(worst, std::abs(y.at(t, r) - expected) / (kEps * magnitude * static_cast<double>(d_in + 4)));
+          test::take_worst(worst, std::abs(y.at(t, r) - expected) / (kEps * magnitude * static_cast<double>(d_in + 4)));
         }
       }
       for (size_t t = 0; t < frames; ++t)
@@ -341,7 +342,7 @@ TEST_CASE("rms_norm: every width and every number of frames, in place and apart"
         const double scale = 1 / std::sqrt(squares / static_cast<double>(width) + eps);
         for (size_t c = 0; c < width; ++c) {
           const double expected = x.at(t, c) * scale * weight[c];
-          worst = std::max(worst, std::abs(y.at(t, c) - expected) / std::max(1e-30, std::abs(expected)));
+          test::take_worst(worst, std::abs(y.at(t, c) - expected) / std::max(1e-30, std::abs(expected)));
         }
         for (size_t c = width; c < padded(width); ++c) CHECK(y.at(t, c) == 0);
       }
@@ -373,7 +374,7 @@ void check_block(const Kernels& k, double tolerance, Call call, Exact exact) {
           const double expected =
               exact(static_cast<double>(x.at(t, c)), static_cast<double>(x.at(t, padded(width) + c)),
                     static_cast<double>(before.at(t, c)));
-          worst = std::max(worst, std::abs(y.at(t, c) - expected) / std::max(1.0, std::abs(expected)));
+          test::take_worst(worst, std::abs(y.at(t, c) - expected) / std::max(1.0, std::abs(expected)));
         }
       CHECK(y.guard_intact());
     }
@@ -457,7 +458,7 @@ TEST_CASE("moving_dot: constant and moving, at every length, its vector at any a
             expected += w * double(x.at(t, c));
             magnitude += (std::abs(base[shifted + c]) + std::abs(slope[shifted + c] * i)) * std::abs(x.at(t, c));
           }
-          worst = std::max(worst, std::abs(y.at(t, 0) - expected) / std::max(1e-30, magnitude));
+          test::take_worst(worst, std::abs(y.at(t, 0) - expected) / std::max(1e-30, magnitude));
         }
         CHECK(y.guard_intact());
       }
@@ -492,7 +493,7 @@ TEST_CASE("film: constant and moving, at every length, its vector at any address
                          expected = scale * x.at(t, c) + shift;
             const double magnitude = (1 + std::abs(at(0)[c]) + std::abs(at(1)[c] * i)) * std::abs(x.at(t, c)) +
                                      std::abs(at(2)[c]) + std::abs(at(3)[c] * i);
-            worst = std::max(worst, std::abs(y.at(t, c) - expected) / std::max(1e-30, magnitude));
+            test::take_worst(worst, std::abs(y.at(t, c) - expected) / std::max(1e-30, magnitude));
           }
         CHECK(y.guard_intact());
       }
@@ -520,14 +521,14 @@ TEST_CASE("rms_scale and projected time steps at every length") {
       for (size_t t = 0; t < frames; ++t) {
         double squares = 0;
         for (size_t c = 0; c < width; ++c) squares += double(x.at(t, c)) * x.at(t, c);
-        worst_scale = std::max(worst_scale, std::abs(scale[t] * std::sqrt(squares / double(width) + 1e-3) - 1));
+        test::take_worst(worst_scale, std::abs(scale[t] * std::sqrt(squares / double(width) + 1e-3) - 1));
         for (size_t c = 0; c < width; ++c) {
           double sum = bias[c], magnitude = 1 + std::abs(sum);
           for (size_t r = 0; r < rank; ++r) {
             sum += double(weights[r * w + c]) * ranks.at(t, r);
             magnitude += std::abs(double(weights[r * w + c]) * ranks.at(t, r));
           }
-          worst_dt = std::max(worst_dt, std::abs(dt.at(t, c) - softplus(sum)) / magnitude);
+          test::take_worst(worst_dt, std::abs(dt.at(t, c) - softplus(sum)) / magnitude);
         }
       }
       CHECK(dt.guard_intact());
@@ -591,7 +592,7 @@ TEST_CASE("conv_silu: every number of taps and frames, the history moves on") {
           }
           // Seven additions of half an epsilon, two with a rounded product; silu's slope is at most 1.1, its own bound
           // 10 epsilon.
-          worst = std::max(worst, std::abs(y.at(t, c) - sum * sigmoid(sum)) / magnitude);
+          test::take_worst(worst, std::abs(y.at(t, c) - sum * sigmoid(sum)) / magnitude);
         }
       CHECK(y.guard_intact());
     }
@@ -750,7 +751,7 @@ TEST_CASE(
         double peak = 1;
         for (const double value : expected) peak = std::max(peak, std::abs(value));
         for (size_t i = 0; i < expected.size(); ++i)
-          worst = std::max(worst, std::abs(whole.data()[i] - expected[i]) / peak);
+          test::take_worst(worst, std::abs(whole.data()[i] - expected[i]) / peak);
       }
     // Each layer's states forget a rounding within ten frames, and its matrices pass errors on by at most 1.3 times.
     CHECK(worst <= kScanTolerance);
@@ -811,11 +812,11 @@ TEST_CASE("s4d: every number of frames, modes and channels, real and complex, th
             }
             peak = std::max(peak, magnitude);
           }
-          for (size_t t = 0; t < frames; ++t) worst = std::max(worst, std::abs(y.at(t, c) - expected[t]) / peak);
+          for (size_t t = 0; t < frames; ++t) test::take_worst(worst, std::abs(y.at(t, c) - expected[t]) / peak);
           for (size_t m = 0; m < modes; ++m) {
             const size_t i = ssm::state_index(c, m, w, modes);
-            worst_state = std::max(
-                worst_state, std::abs(std::complex<double>(h_re[i], h_im[i]) - h[m]) / std::max(10.0, std::abs(h[m])));
+            test::take_worst(worst_state,
+                             std::abs(std::complex<double>(h_re[i], h_im[i]) - h[m]) / std::max(10.0, std::abs(h[m])));
           }
         }
       }
@@ -834,7 +835,6 @@ struct ScanErrors {
 template <class Advance>
 void compare(size_t states, size_t width, const AlignedFloats& D, const Rows& u, const Rows& y,
              const AlignedFloats& begin, const AlignedFloats& end, ScanErrors& errors, const Advance& advance) {
-  const auto take = [](double& worst, double error) { worst = error <= worst ? worst : error; };  // NaN shows
   for (size_t c = 0; c < y.width; ++c) {
     std::vector<double> state(states), expected(y.frames);
     double peak = 1;
@@ -849,10 +849,10 @@ void compare(size_t states, size_t width, const AlignedFloats& D, const Rows& u,
       }
       peak = std::max(peak, magnitude);
     }
-    for (size_t t = 0; t < y.frames; ++t) take(errors.y, std::abs(y.at(t, c) - expected[t]) / peak);
+    for (size_t t = 0; t < y.frames; ++t) test::take_worst(errors.y, std::abs(y.at(t, c) - expected[t]) / peak);
     for (size_t s = 0; s < states; ++s)
-      take(errors.state,
-           std::abs(end[ssm::state_index(c, s, width, states)] - state[s]) / std::max(5.0, std::abs(state[s])));
+      test::take_worst(errors.state, std::abs(end[ssm::state_index(c, s, width, states)] - state[s]) /
+                                         std::max(5.0, std::abs(state[s])));
   }
 }
 
