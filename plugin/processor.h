@@ -134,6 +134,10 @@ class Processor final : public juce::AudioProcessor,
   void add_stage(const juce::File& file, int place);  // a model, or an impulse response
   void move_stage(int number, int place);             // `place`: among the others
   void remove_stage(int number);
+  // A further stage; null: none has this number. [any thread but the audio thread]
+  std::shared_ptr<const FurtherStage> further_stage_at(int number) const;
+  // Gives it other settings, but no other files. `is_step` false: belongs to the undo step of the previous call.
+  void edit_stage(int number, const dsp::RigStage& settings, bool is_step = true);
 
   juce::File preset_file(
       const juce::String& name) const;  // the file that save_preset() would write; throws Error for an invalid name
@@ -338,7 +342,7 @@ class Processor final : public juce::AudioProcessor,
   Forgotten edit_cabinet(bool is_step, const std::function<void(CabinetContent&)>& edit);
 
   // The same for the list of stages.
-  Forgotten edit_stages(const std::function<void(StageList&)>& edit);
+  Forgotten edit_stages(const std::function<void(StageList&)>& edit, bool is_step = true);
 
   Snapshot current_snapshot() const;
   void use_snapshots(const SnapshotBank& bank);
@@ -360,7 +364,7 @@ class Processor final : public juce::AudioProcessor,
   std::string carry_out(Change& change, Refuse refuse = Refuse::no);  // returns why it was refused
   void load_now(int slot, const juce::File& file, Change change);
   void load_response_now(int microphone, const juce::File& file, uint64_t request);
-  void change_stages(const std::function<void(StageList&)>& edit);
+  void change_stages(const std::function<void(StageList&)>& edit, bool is_step = true);
   void add_now(std::shared_ptr<const FurtherStage> stage, int place);
   void play_chain();  // makes the rack play what cabinet_ and stages_ hold
 

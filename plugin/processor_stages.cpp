@@ -20,6 +20,14 @@ StageStatus::Kind kind_of(const StagePlace& place) {
   return kKinds[place.further->rig.kind.index()];
 }
 
+// A stage that has only its type's name is called by what it plays.
+std::string name_of(const FurtherStage& stage) {
+  const std::string& name = stage.rig.name;
+  if (stage.is_model() && name == "model" && stage.model.loaded) return stage.model.loaded->name;
+  if (stage.is_cabinet() && name == "cabinet") return stage.cabinet.microphones[0].name;
+  return name;
+}
+
 }  // namespace
 
 std::vector<StageStatus> Processor::stages() const {
@@ -28,7 +36,7 @@ std::vector<StageStatus> Processor::stages() const {
   for (const StagePlace& place : stages_) {
     StageStatus status{place.number, kind_of(place), {}, {}};
     if (place.further) {
-      status.name = text(place.further->rig.name);
+      status.name = text(name_of(*place.further));
       status.message = text(place.further->problem());
       if (status.message.isEmpty()) status.message = text(rack_.stage_problem(place.number));
     }
@@ -98,11 +106,26 @@ void Processor::move_stage(int number, int place) {
   });
 }
 
-void Processor::change_stages(const std::function<void(StageList&)>& edit) {
+std::shared_ptr<const FurtherStage> Processor::further_stage_at(int number) const {
+  const std::lock_guard lock(mutex_);
+  const auto found = std::ranges::find(stages_, number, &StagePlace::number);
+  return found == stages_.end() ? nullptr : found->further;
+}
+
+void Processor::edit_stage(int number, const dsp::RigStage& settings, bool is_step) {
+  change_stages(
+      [&](StageList& stages) {
+        const auto found = std::ranges::find(stages, number, &StagePlace::number);
+        if (found != stages.end() && found->further) found->further = with_settings(*found->further, settings);
+      },
+      is_step);
+}
+
+void Processor::change_stages(const std::function<void(StageList&)>& edit, bool is_step) {
   {
     Forgotten forgotten;
     const std::lock_guard lock(mutex_);
-    forgotten = edit_stages(edit);
+    forgotten = edit_stages(edit, is_step);
   }
   background_->post(this, [this] {
     play_chain();
@@ -111,9 +134,9 @@ void Processor::change_stages(const std::function<void(StageList&)>& edit) {
   tell_of_change(By::player);
 }
 
-Processor::Forgotten Processor::edit_stages(const std::function<void(StageList&)>& edit) {
+Processor::Forgotten Processor::edit_stages(const std::function<void(StageList&)>& edit, bool is_step) {
   Forgotten forgotten;
-  forgotten.sessions = history_.changing(last_session());
+  if (is_step) forgotten.sessions = history_.changing(last_session());
   edit(stages_);
   if (going_to_) going_to_->stages = stages_;
   ++stage_edits_;
