@@ -1,4 +1,4 @@
-// ChainStage: keeps the processor's input, as late as its output, for power and mix.
+// ChainStage: delays the processor's input to match its output, for power and mix.
 #include "dsp/chain_stage.h"
 
 #include <algorithm>

@@ -308,7 +308,7 @@ void DualModelStage::play_slots(const SlotInput& in, AudioBlock out) noexcept {
   active_.advance(out.frames);
 }
 
-// Keeps the magnitudes of what the model hears, as late as its output.
+// Keeps the magnitudes of the model's input, delayed to match its output.
 void DualModelStage::listen(AudioBlock in) noexcept {
   const std::span<float> key = key_.block(in.frames).channel(0);
   const float left = from_left_.target(), right = from_right_.target();

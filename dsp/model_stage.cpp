@@ -49,7 +49,7 @@ void ModelStage::reset() noexcept {
 
 std::optional<float> ModelStage::follow_level(std::optional<float> full_scale_dbu) noexcept {
   calibration_ = full_scale_dbu && full_scale_dbu_ ? db_to_gain(*full_scale_dbu - *full_scale_dbu_) : 1;
-  if (!full_scale_dbu || settings_.normalisation_db) return std::nullopt;  // a normalised model has lost its level
+  if (!full_scale_dbu || settings_.normalisation_db) return std::nullopt;  // a normalised model has no known level
   return out_full_scale_dbu_;
 }
 

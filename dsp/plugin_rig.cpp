@@ -72,7 +72,7 @@ class Arrangement {
     return last;
   }
 
-  // A gain at either end of the list becomes the plugin's own, if that has the range.
+  // A gain at either end of the list becomes the plugin's own, if it is within the plugin's range.
   static bool joins(const RigStage& stage, float& db) {
     if (!is<RigGain>(stage) || stage.mix != 1) return false;
     const float sum = db + (stage.bypassed ? 0 : std::get<RigGain>(stage.kind).db);

@@ -270,7 +270,7 @@ void Rack::prepare(const ProcessSpec& spec) {
   const ProcessSpec next = Chain::stage_spec(spec);
   models_stage_->prepare(next);
 
-  // Without the lock, because the message thread must not wait for it. If a change comes in between, once more.
+  // Prepares without the lock, because the message thread must not wait. After a change in between, it prepares again.
   Entries entries;
   std::unique_lock lock(mutex_, std::defer_lock);
   uint64_t seen = 0;

@@ -29,7 +29,7 @@ class ControlParameter final : public juce::RangedAudioParameter {
 
   // In the control's unit; 0 without a control. [any thread but the audio thread]
   float value_in_units() const;
-  float normalised(float value_in_units) const;  // so that value_in_units() gives it back exactly, if that is possible
+  float normalised(float value_in_units) const;  // value_in_units() gives it back exactly, if possible
 
   // Sets the value if it is still `from`, so that a value that the host sets meanwhile is kept.
   void move(float from, float to) { value_.compare_exchange_strong(from, to); }

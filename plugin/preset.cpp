@@ -76,7 +76,7 @@ dsp::RigStage further_rig_stage(const Session& session, const StagePlace& place,
   return stage;
 }
 
-// Without the slots: a preset is of one.
+// Without the slots: a preset holds only one.
 dsp::RigSnapshots rig_snapshots(const SnapshotBank& bank) {
   dsp::RigSnapshots snapshots;
   for (size_t i = 0; i < bank.all.size(); ++i) {

@@ -167,7 +167,7 @@ constexpr std::pair<MidiSource::Kind, const char*> kMidiKinds[] = {{MidiSource::
 constexpr std::pair<MidiPrograms, const char*> kMidiPrograms[] = {
     {MidiPrograms::library, "library"}, {MidiPrograms::presets, "presets"}, {MidiPrograms::snapshots, "snapshots"}};
 
-// The value of this name; the first one if there is none.
+// The value with this name, or the first value if none has it.
 template <typename Names>
 auto named(const Names& names, const Json& name) {
   for (const auto& [value, text] : names)

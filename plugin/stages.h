@@ -15,7 +15,7 @@ namespace coil::plugin {
 
 // One stage besides the usual ones. Does not change once it is in a list: an edit makes another.
 struct FurtherStage {
-  // Its power and mix are those of the parameters, not of this.
+  // Power and mix come from the parameters, not from here.
   dsp::RigStage rig;
   SlotContent model;       // of a model: its file
   CabinetContent cabinet;  // of a cabinet: its responses
@@ -52,11 +52,11 @@ std::vector<dsp::RackStage> rack_stages(const StageList& stages);
 // The stages for a rig, with their files embedded in `rig` as far as they fit. Power and mix are not set.
 dsp::RigStage rig_stage(const FurtherStage& stage, dsp::Rig& rig);
 
-// A text with all of a list, for the session. The second throws Error; `what` names the text. [any thread]
+// The whole list as a text, for the session. The second throws Error; `what` names the text. [any thread]
 std::string text_of(const StageList& stages);
 StageList stages_from_text(const std::string& text, const std::string& what);
 
-// How long the cabinets among the stages sound after the end of their input.
+// How long the cabinets among the stages ring after the end of their input.
 double tail_seconds(const StageList& stages);
 
 }  // namespace coil::plugin

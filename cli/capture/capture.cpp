@@ -244,7 +244,7 @@ class Capture {
   capture::SizeChoice choose_size() const {
     const capture::TrainingSettings usual = settings();
     if (!options_.quality.empty() || material_.teacher_ns <= 0) return {usual, {}};
-    // Trials of another length may find another size, with which the training could not go on.
+    // Trials of another length may find another size, and then the training could not continue.
     if (const std::string saved = saved_training(); !saved.empty()) {
       try {
         return capture::size_of_saved(usual, capture::Trainer::saved_shape(saved));
@@ -264,7 +264,7 @@ class Capture {
 
   bool reached_target() const { return trainer_.state().steps > 0 && trainer_.state().best_esr <= options_.target_esr; }
 
-  // Empty: there is none, or none is asked for.
+  // Empty: there is none, or it is not wanted.
   std::string saved_training() const {
     if (!options_.resume) return "";
     std::ifstream file(training_file(options_.output), std::ios::binary);

@@ -61,7 +61,7 @@ Sensor& ResidentSensors::get(const std::string& key, StateFile* file) {
   return *entry.sensor;
 }
 
-// It lies among the sensors, so that it is stored and moved as they are.
+// It is kept among the sensors, so that it is stored and moved like them.
 Group& ResidentSensors::group(const std::string& group_key, StateFile* file) {
   Sensor& sensor = get(group_key, file);
   if (!sensor.group) sensor.group = std::make_unique<Group>();

@@ -35,7 +35,7 @@ struct Gap {
 struct AfterGap {
   double steps = 0;
   int64_t records = 0;  // as in Gap
-  int64_t values = 0;   // that came since; 0: nothing is watched
+  int64_t values = 0;   // received since; 0: nothing is watched
 
   // All fields to save in state files.
   template <class Fields>

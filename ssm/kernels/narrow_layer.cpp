@@ -1,7 +1,7 @@
 // Whole layers of eight channels: a bank of four complex modes, linear, FiLM, tanh, linear, residual. Values pass from
 // one stage to the next in registers.
 //
-// 1. The bank. Its states and what they give are independent of the input up to one multiply-add, so that a single
+// 1. The bank. Its states and outputs are independent of the input up to one multiply-add, so that a single
 //    frame waits only for that. The modes form two sums, of even and of odd modes.
 // 2. The first matrix, FiLM, tanh. 3. The second matrix, added to the layer's input.
 //
@@ -109,7 +109,7 @@ HWY_INLINE Row Product(const PackedLinear& w, const Row& x) {
   });
 }
 
-// Stage 1 for n rows: what the modes give before they hear a row, and the row itself; then they hear it.
+// Stage 1 for n rows: the outputs of the modes before a row, and the row itself; then the row enters the states.
 HWY_INLINE void Listen(const S4dKernel& s, const float* h, size_t n, float* state, float* x) {
   using V = ChannelsV;
   const Channels d;
@@ -151,7 +151,7 @@ HWY_INLINE LayerFilm FilmOf(const NarrowLayer& m, const NarrowRun& run) {
   return {run.film_base + m.film_at, run.film_slope ? run.film_slope + m.film_at : kStill, run.first};
 }
 
-// Stage 2: from what the bank gives to tanh(..) - rest.
+// Stage 2: from the bank's output to tanh(..) - rest.
 template <bool kMoves>
 HWY_INLINE Row Bend(const NarrowLayer& m, const LayerFilm& moving, size_t t, const Row& x) {
   Row v = Product(*m.in, x), rest = LoadRow(m.rest);

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <numbers>
 
+#include "ssm/layers/make_part.h"
 #include "ssm/layers/part.h"
 
 namespace coil::ssm {
@@ -158,9 +159,9 @@ class Attention final : public RecurrentPart {
 
 }  // namespace
 
-template <>
-AnyPart make_part(const AttentionConfig& config, const PlannedPart& place, const Build& build) {
+static AnyPart compile_part(const AttentionConfig& config, const PlannedPart& place, const Build& build) {
   return std::make_unique<Attention>(config, place.traits, build);
 }
+template AnyPart make_part(const AttentionConfig&, const PlannedPart&, const Build&);
 
 }  // namespace coil::ssm

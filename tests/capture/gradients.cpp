@@ -200,7 +200,7 @@ TEST_CASE("every gradient agrees with central differences") {
   SECTION("with a slow path and a filter") { check_against_differences<8, 1>(0, 1, 4); }
 }
 
-TEST_CASE("gradients of modes include what they did in the previous segment") {
+TEST_CASE("gradients of modes include their effect through the previous segment") {
   const auto check = [](size_t filter_modes) {
     Problem problem({8, 3, 1, 1, 0, filter_modes});
     problem.segments = 2;

@@ -293,7 +293,7 @@ std::vector<float> phrase(double from_s, double keep, float level) {
   return phrase;
 }
 
-TEST_CASE("takes of several recordings glued together have no jump, but lost samples are one") {
+TEST_CASE("joined recordings count as no jump of the delay, but lost samples do") {
   std::vector<float> dry, wet, leading;
   for (const auto& [from_s, keep, level] : {std::tuple{13.6, 0.0, 0.5f}, {17.0, 0.97, 8.0f}, {14.0, 0.0, 0.3f}}) {
     const std::vector<float> take = phrase(from_s, keep, level), back = through_device(take, 30);

@@ -1,4 +1,4 @@
-// MIDI: what the user teaches moves parameters and recalls snapshots, and stays with the session.
+// MIDI: taught controllers and notes move parameters and recall snapshots, and are kept in the session.
 #include <catch2/catch.hpp>
 
 #include "tests/plugin/processor_calls.h"
@@ -83,7 +83,7 @@ TEST_CASE("one source has one target, and one target one source, and each change
   CHECK(processor.parameters().controls[0]->getValue() == 1);
 }
 
-TEST_CASE("a switch follows a controller's halves and is turned over by a note, a knob does not learn a note") {
+TEST_CASE("a controller's halves set a switch, a note toggles it, and a knob does not learn a note") {
   Playing playing;
   Processor& processor = playing.processor;
   auto& cabinet = *processor.parameters().cabinet_on;
@@ -149,7 +149,7 @@ TEST_CASE("program changes choose among the presets alone if the user says so") 
   processor.library().rescan();
 }
 
-TEST_CASE("a session keeps what was taught, and one from before opens without") {
+TEST_CASE("a session keeps what was taught, and an older session still opens") {
   Playing playing;
   teach(playing.processor, "control_2", controller(11, 64));
   teach(playing.processor, "snapshot_c", note(40));

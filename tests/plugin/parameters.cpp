@@ -116,7 +116,7 @@ TEST_CASE("the equaliser's values survive the way to 0 to 1 and back, and its en
   CHECK(low_cut.convertFrom0to1(low_cut.getValueForText("1.5k")) == 1500);
 }
 
-TEST_CASE("a position stands for exactly the value that it was asked for") {
+TEST_CASE("a knob's position gives back exactly the value that it was set to") {
   ssm::Control range = control(-40, 12, 0, "dB");
   ControlParameter parameter(0);
   parameter.set_meaning(range);

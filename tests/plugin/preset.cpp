@@ -115,7 +115,7 @@ TEST_CASE("a rig that was written by hand opens in the plugin, with what it name
   CHECK(numbers == std::vector{0, dsp::kModelsStage, dsp::kTailStage, dsp::kEqualiserStage, 1});
 }
 
-TEST_CASE("a rig that names a cabinet of the library plays it, and a name that is none is said") {
+TEST_CASE("a rig that names a cabinet of the library plays it, and an unknown name is reported") {
   const test::TempDir dir;
   const bool known = GENERATE(true, false);
   std::ofstream(dir / "lead.coil") << R"({"rig": 1, "stages": [{"type": "model", "file": "green_overdrive"},
@@ -147,7 +147,7 @@ TEST_CASE("rigs that the plugin has no room for say which stage is one too many"
   CHECK_THAT(error_of("no preset"), Catch::Contains("lead.coil is not one of Coil"));
 }
 
-TEST_CASE("a rig's snapshots are read and written, and what is wrong in them is said") {
+TEST_CASE("a rig's snapshots are read and written, and errors in them are reported") {
   const auto rig_with = [](const std::string& snapshots) {
     return R"({"rig": 1, "stages": [{"type": "model", "file": "green_overdrive"}], "snapshots": )" + snapshots + "}";
   };

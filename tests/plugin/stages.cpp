@@ -234,7 +234,7 @@ TEST_CASE("each value of a further stage can be set, is heard as offline, and un
   CHECK_FALSE(processor.further_stage_at(dsp::kModelsStage));
 }
 
-TEST_CASE("a further stage whose file is missing passes the sound and says so, and a file that is none is not added") {
+TEST_CASE("a further stage whose file is missing passes the sound and says so, and an unusable file is not added") {
   const test::TempDir dir;
   std::ofstream(dir / "gone.coil") << R"({"rig": 1, "stages": [{"type": "model", "file": "nowhere"},
       {"type": "model", "file": ")" << test::overdrive_path().string()

@@ -161,7 +161,7 @@ class Counted final : public dsp::AudioProcessor {
   std::atomic<int>& live_;
 };
 
-TEST_CASE("stages that keep their place go on, others are made anew, and what has left is freed") {
+TEST_CASE("stages that keep their place continue, others are made anew, and removed ones are freed") {
   std::atomic<int> made = 0, live = 0;
   const auto counted = [&](int number, uint64_t version = 1) -> RackStage {
     return {number, "counted", [&] { return std::make_unique<Counted>(made, live); }, version};

@@ -717,7 +717,7 @@ struct NarrowNetwork {
 };
 
 TEST_CASE(
-    "layers of eight channels: every number of frames, FiLM still, moving and none, the same bits for any split") {
+    "layers of eight channels: every number of frames, constant, moving and no FiLM, the same bits for any split") {
   for_each_target([](const Kernels& k) {
     if (!k.narrow_layers) return;
     test::Random random(16);

@@ -711,7 +711,7 @@ TEST_CASE("the browser lists by category, tags and favourites, by key as well") 
   CHECK_FALSE(find<Browser>(session.editor(), "Model browser")->isVisible());
 }
 
-TEST_CASE("a folder of one's own is listed, and taken off again") {
+TEST_CASE("a user's folder is listed, and removed from the list again") {
   const test::TempDir folder;
   std::filesystem::create_directories(folder / "amps" / "clean");
   std::filesystem::copy_file(overdrive(), folder / "amps" / "clean" / "mine.safetensors");
@@ -1421,7 +1421,7 @@ TEST_CASE("a capture of another program that is dropped is offered for conversio
   session.processor().library().user_folder().getChildFile("learned").deleteRecursively();
 }
 
-TEST_CASE("what ALSA and JACK report is said in plain words, with what to do") {
+TEST_CASE("errors of ALSA and JACK are explained in plain words, with a remedy") {
   const auto alsa = [](const char* error) { return words_for({error, "ALSA", "Scarlett 2i2", true}); };
   CHECK(alsa("Device or resource busy").startsWith("Scarlett 2i2 is in use by another program: close"));
   CHECK(alsa("No such device").startsWith("Scarlett 2i2 is not connected any more: "));

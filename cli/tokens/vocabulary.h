@@ -1,0 +1,37 @@
+// The pieces of text that tokens stand for, both ways.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+namespace coil::cli {
+
+class Vocabulary {
+ public:
+  static constexpr int kMaxId = 1 << 24;
+
+  // Later entries of the same piece win. Throws Error if the id is out of range.
+  void add(const std::string& piece, int64_t id, const std::string& where);
+  std::optional<int32_t> id(std::string_view piece) const;
+  // Null: no token has this id.
+  const std::string* piece(int32_t id) const;
+  int32_t end() const { return int32_t(pieces_.size()); }  // above the largest id
+
+  // The tokens <0x00> to <0xFF> for the bytes; nothing if one is missing.
+  std::optional<std::vector<int32_t>> bytes(std::string_view text) const;
+
+ private:
+  struct Hash : std::hash<std::string_view> {
+    using is_transparent = void;
+  };
+  std::unordered_map<std::string, int32_t, Hash, std::equal_to<>> ids_;
+  std::vector<std::optional<std::string>> pieces_;
+};
+
+}  // namespace coil::cli
