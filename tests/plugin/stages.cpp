@@ -226,7 +226,8 @@ TEST_CASE("each value of a further stage can be set, is heard as offline, and un
   open(reopened, saved(processor));
   CHECK(difference_db(play(reopened, in), test::play_embedded(rig, in, kRate)) < -120);
 
-  *processor.parameters().further[3].on = *processor.parameters().further[5].on = false;
+  *processor.parameters().further[3].on = false;
+  *processor.parameters().further[5].on = false;
   for (int i = 0; i < 7; ++i) processor.undo();
   finish();
   CHECK(value(1, "drive") == Approx(2));
