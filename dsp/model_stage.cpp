@@ -54,14 +54,9 @@ std::optional<float> ModelStage::follow_level(std::optional<float> full_scale_db
 }
 
 void ModelStage::process(AudioBlock block) noexcept {
-  if (fresh_) input_.jump(calibration_);
-  input_.aim(calibration_);
+  input_.set(calibration_, fresh_);
   fresh_ = fresh_ && block.frames == 0;
-  std::array<float*, 2> channels{};
-  for (int begin = 0; begin < block.frames; begin += max_block_frames_) {
-    for (int c = 0; c < block.channel_count; ++c) channels[static_cast<size_t>(c)] = block.channels[c] + begin;
-    process_piece({channels.data(), block.channel_count, std::min(max_block_frames_, block.frames - begin)});
-  }
+  in_pieces(block, max_block_frames_, [this](AudioBlock piece) { process_piece(piece); });
 }
 
 // The magnitudes that the gate goes by: of what the model hears.

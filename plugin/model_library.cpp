@@ -337,7 +337,7 @@ std::optional<juce::File> ModelLibrary::find_cabinet(const juce::String& name) c
   return std::nullopt;
 }
 
-// ---------------------------------------------------------------- lists that stay
+// -- lists that stay
 
 std::vector<juce::File> ModelLibrary::listed(const char* list) const {
   const auto json = nlohmann::json::parse(folders_.settings.loadFileAsString().toStdString(), nullptr, false);

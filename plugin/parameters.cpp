@@ -6,6 +6,7 @@
 
 #include "dsp/calibration.h"
 #include "dsp/plugin_rig.h"
+#include "plugin/text.h"
 
 namespace coil::plugin {
 
@@ -133,13 +134,12 @@ float ControlParameter::getDefaultValue() const {
 
 juce::String ControlParameter::getName(int max_length) const {
   const auto control = meaning();
-  return (control ? juce::String::fromUTF8(control->name.c_str()) : "Control " + juce::String(index_ + 1))
-      .substring(0, max_length);
+  return (control ? from_utf8(control->name) : "Control " + juce::String(index_ + 1)).substring(0, max_length);
 }
 
 juce::String ControlParameter::getLabel() const {
   const auto control = meaning();
-  return control ? juce::String::fromUTF8(control->unit.c_str()) : juce::String();
+  return control ? from_utf8(control->unit) : juce::String();
 }
 
 juce::String ControlParameter::getText(float normalised, int max_length) const {

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "dsp/plugin_rig.h"
 #include "plugin/parameters.h"
+#include "plugin/text.h"
 
 namespace coil::plugin {
 
@@ -23,7 +24,7 @@ float value_of(const Session& session, const char* id, float otherwise) {
 
 std::string band_id(size_t band, const char* what) { return "band_" + std::to_string(band + 1) + "_" + what; }
 
-// ---------------------------------------------------------------- to a rig
+// -- to a rig
 
 dsp::RigStage model_stage(const Session& session, dsp::Rig& rig) {
   const SlotContent& slot = session.slots[0];
@@ -90,7 +91,7 @@ dsp::RigSnapshots rig_snapshots(const SnapshotBank& bank) {
   return snapshots;
 }
 
-// ---------------------------------------------------------------- from a rig
+// -- from a rig
 
 SnapshotBank bank_from(const dsp::RigSnapshots& snapshots) {
   SnapshotBank bank;
@@ -212,24 +213,22 @@ Preset preset_from_bytes(std::span<const std::byte> bytes, const std::string& wh
 
 void locate(Session& session, const juce::File& folder, ModelLibrary& library) {
   const auto beside = [&](std::string& path) {
-    const juce::String text = juce::String::fromUTF8(path.c_str());
+    const juce::String text = from_utf8(path);
     if (path.empty() || juce::File::isAbsolutePath(text)) return true;
     const juce::File here = folder.getChildFile(text);
-    if (here.exists()) path = here.getFullPathName().toStdString();
+    if (here.exists()) path = path_of(here);
     return here.exists();
   };
   const auto locate_model = [&](SlotContent& slot) {
     if (beside(slot.path)) return;
-    const juce::String name = juce::String::fromUTF8(slot.path.c_str());
+    const juce::String name = from_utf8(slot.path);
     for (const LibraryEntry& entry : library.entries())
-      if (!entry.is_preset && entry.file.getFileNameWithoutExtension() == name)
-        slot.path = entry.file.getFullPathName().toStdString();
+      if (!entry.is_preset && entry.file.getFileNameWithoutExtension() == name) slot.path = path_of(entry.file);
   };
   const auto locate_cabinet = [&](CabinetContent& cabinet) {
     for (MicrophoneContent& each : cabinet.microphones)
       if (!beside(each.path))
-        if (const auto file = library.find_cabinet(juce::String::fromUTF8(each.path.c_str())))
-          each.path = file->getFullPathName().toStdString();
+        if (const auto file = library.find_cabinet(from_utf8(each.path))) each.path = path_of(*file);
   };
   locate_model(session.slots[0]);
   if (session.cabinet) locate_cabinet(*session.cabinet);
@@ -240,6 +239,48 @@ void locate(Session& session, const juce::File& folder, ModelLibrary& library) {
     locate_cabinet(located->cabinet);
     place.further = std::move(located);
   }
+}
+
+juce::File preset_file(const juce::String& name, const ModelLibrary& library) {
+  // files that start with a dot are not listed
+  const juce::String legal = juce::File::createLegalFileName(name).trim().trimCharactersAtStart(".");
+  if (!legal.containsNonWhitespaceChars()) throw Error("a preset needs a name with at least one letter or digit");
+  return library.preset_folder().getChildFile(legal + kPresetExtension);
+}
+
+juce::File save_preset(const juce::String& name, Store& store, ModelLibrary& library) {
+  const juce::File file = preset_file(name, library);
+  Session preset;
+  int saved_slot = 0;
+  {
+    const std::lock_guard lock(store.mutex);
+    Session session = store.session();
+    saved_slot = store.active_slot;
+    preset.slots[0] = std::move(session.slots[size_t(saved_slot)]);
+    preset.chain = std::move(session.chain);
+    preset.cabinet = std::move(session.cabinet);
+    preset.stages = std::move(session.stages);
+    preset.snapshots = std::move(session.snapshots);
+    preset.rate_mode = session.rate_mode;
+  }
+  if (preset.slots[0].empty()) throw Error("there is nothing to save: load a model first");
+  preset.chain.erase(store.parameters.bypass->getParameterID().toStdString());
+  preset.slots[0].preset.clear();
+  for (auto& snapshot : preset.snapshots.all) {  // those of the slot that is saved
+    if (snapshot && snapshot->slot != saved_slot) snapshot.reset();
+    if (snapshot) snapshot->slot = 0;
+  }
+  const std::string text = preset_text(preset, {file.getFileNameWithoutExtension().toStdString(), {}, {}});
+  if (!file.getParentDirectory().createDirectory() || !file.replaceWithData(text.data(), text.size()))
+    throw Error(path_of(file) + ": cannot be written");
+  {
+    const std::lock_guard lock(store.mutex);
+    Store::Slot& slot = store.slots[size_t(saved_slot)];
+    if (slot.content.hash == preset.slots[0].hash) slot.content.preset = path_of(file);
+  }
+  library.rescan();
+  library.note_recent(file);
+  return file;
 }
 
 }  // namespace coil::plugin

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "plugin/text.h"
 
 namespace coil::plugin {
 
@@ -27,20 +28,18 @@ void resolve(SlotContent& slot, ModelLibrary& library) {
       return false;
     }
   };
-  const juce::File file =
-      juce::File::isAbsolutePath(slot.path) ? juce::File(juce::String::fromUTF8(slot.path.c_str())) : juce::File();
+  const juce::File file = juce::File::isAbsolutePath(slot.path) ? juce::File(from_utf8(slot.path)) : juce::File();
   if (slot.file_bytes && accept([&] { return library.load(slot.file_bytes, slot.name); })) return;
   if (accept([&] { return library.find_loaded(slot.hash); })) return;
   if (file.existsAsFile() && accept([&] { return library.load(file); })) return;
   if (const auto moved = library.find_file(slot.hash); moved && accept([&] { return library.load(*moved); })) {
-    slot.path = moved->getFullPathName().toStdString();
+    slot.path = path_of(*moved);
     return;
   }
   if (reason.empty())
     reason = "the model '" + slot.name + "' is missing: " +
              (slot.path.empty() ? std::string("it was") : slot.path + " is not there or another model, and it was") +
-             " not found in the library; load its file, or put it into " +
-             library.user_folder().getFullPathName().toStdString();
+             " not found in the library; load its file, or put it into " + path_of(library.user_folder());
   slot.missing = reason;
 }
 

@@ -1,6 +1,7 @@
 // The values of each kind of stage.
 #include "plugin/stage_values.h"
 
+#include <algorithm>
 #include <array>
 #include <utility>
 #include <variant>
@@ -184,6 +185,59 @@ void add(Values& values, const dsp::EqualiserSettings& equaliser) {
                     high, kHighestCutHz, [](auto& settings, double value) {
                       in<Settings>(settings).high_cut_hz = value < kHighestCutHz ? float(value) : 0;
                     }});
+}
+
+void add(Values& values, const dsp::DoublerSettings& doubler) {
+  using Settings = dsp::DoublerSettings;
+  const Settings usual;
+  // The second voice never comes before the first.
+  values.push_back({"Delay",
+                    "ms",
+                    "How late the second voice is",
+                    Kind::linear,
+                    dsp::kMinDoublerMs,
+                    dsp::kMaxDoublerMs,
+                    usual.delay_ms,
+                    doubler.delay_ms,
+                    {},
+                    [](auto& settings, double value) {
+                      auto& to = in<Settings>(settings);
+                      to.delay_ms = float(value);
+                      to.drift_ms = std::min(to.drift_ms, to.delay_ms - dsp::kMinDoublerMs);
+                    }});
+  values.push_back({"Drift",
+                    "ms",
+                    "How far its delay moves",
+                    Kind::linear,
+                    0,
+                    dsp::kMaxDriftMs,
+                    usual.drift_ms,
+                    doubler.drift_ms,
+                    {},
+                    [](auto& settings, double value) {
+                      auto& to = in<Settings>(settings);
+                      to.drift_ms = std::min(float(value), to.delay_ms - dsp::kMinDoublerMs);
+                    }});
+  values.push_back({"Level",
+                    "dB",
+                    "Level of the second voice",
+                    Kind::linear,
+                    -kMostDb,
+                    kMostDb,
+                    usual.level_db,
+                    doubler.level_db,
+                    {},
+                    [](auto& settings, double value) { in<Settings>(settings).level_db = float(value); }});
+  values.push_back({"Spread",
+                    "",
+                    "0: both voices in the middle, 1: left and right",
+                    Kind::linear,
+                    0,
+                    1,
+                    usual.spread,
+                    doubler.spread,
+                    {},
+                    [](auto& settings, double value) { in<Settings>(settings).spread = float(value); }});
 }
 
 }  // namespace

@@ -7,6 +7,8 @@
 #include <utility>
 
 #include "base/error.h"
+#include "dsp/rig_chain.h"
+#include "plugin/text.h"
 
 namespace coil::plugin {
 
@@ -43,6 +45,12 @@ std::unique_ptr<dsp::AudioProcessor> make(const FurtherStage& stage) {
   return dsp::make_processor(stage.rig, {[&](const dsp::RigModel&) { return stage.model.loaded->model; }, {}});
 }
 
+double seconds_of(const FurtherStage& stage) {
+  if (const auto* doubler = std::get_if<dsp::DoublerSettings>(&stage.rig.kind))
+    return static_cast<double>(doubler->delay_ms + doubler->drift_ms) / 1000;
+  return stage.is_cabinet() ? tail_seconds(stage.cabinet) : 0;
+}
+
 bool is_loaded(const FurtherStage& stage) {
   if (stage.is_model()) return stage.model.loaded != nullptr;
   return !stage.is_cabinet() || std::ranges::none_of(stage.cabinet.microphones, &MicrophoneContent::missing);
@@ -74,7 +82,7 @@ CabinetContent cabinet_of(const dsp::RigCabinet& cabinet, const dsp::Rig& whole)
   for (size_t i = 0; i < cabinet.microphones.size(); ++i) {
     const dsp::RigMicrophone& from = cabinet.microphones[i];
     MicrophoneContent& to = content.microphones[i];
-    const juce::String name = juce::String::fromUTF8(from.file.c_str());
+    const juce::String name = from_utf8(from.file);
     to.name = juce::File::createFileWithoutCheckingPath(name).getFileNameWithoutExtension().toStdString();
     to.path = from.file;
     to.checksum = from.checksum;
@@ -176,7 +184,7 @@ StageList stages_from_text(const std::string& text, const std::string& what) {
 double tail_seconds(const StageList& stages) {
   double sum = 0;
   for (const StagePlace& place : stages)
-    if (place.further && place.further->is_cabinet()) sum += tail_seconds(place.further->cabinet);
+    if (place.further) sum += seconds_of(*place.further);
   return sum;
 }
 

@@ -56,7 +56,7 @@ dsp::RigStage rig_stage(const FurtherStage& stage, dsp::Rig& rig);
 std::string text_of(const StageList& stages);
 StageList stages_from_text(const std::string& text, const std::string& what);
 
-// How long the cabinets among the stages ring after the end of their input.
+// How long the further stages ring after the end of their input.
 double tail_seconds(const StageList& stages);
 
 }  // namespace coil::plugin

@@ -24,6 +24,7 @@ juce::PopupMenu stage_menu(ModelLibrary& library, const StageMenuActions& action
     menu.addItem(name, [add = actions.add, kind] { add(dsp::RigStage{{}, 1, false, kind}); });
   };
   item("Equaliser", dsp::EqualiserSettings{});
+  item("Doubler", dsp::DoublerSettings{});
   item("Gate", dsp::RigGate{});
   item("Gain", dsp::RigGain{});
   menu.addSeparator();

@@ -26,6 +26,8 @@ juce::String name_of(Kind kind) {
       return "Cabinet";
     case Kind::equaliser:
       return "Equaliser";
+    case Kind::doubler:
+      return "Doubler";
   }
   return {};
 }

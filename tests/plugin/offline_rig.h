@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "dsp/rig.h"
+#include "dsp/rig_chain.h"
 #include "tests/support/planes.h"
 
 namespace coil::test {

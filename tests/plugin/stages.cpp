@@ -33,6 +33,7 @@ dsp::Rig long_rig(const std::string& fields = "") {
       {"type": "gain", "db": -2, "bypassed": true},
       {"type": "cabinet", "mix": 0.9, "microphones": [{"file": "cone.wav", "level_db": -3, "checksum": "11"}]},
       {"type": "model", "name": "compressor", "file": "compressor", "controls": {"drive": 1}, "channels": "sum"},
+      {"type": "doubler", "delay_ms": 11, "mix": 0.5},
       {"type": "cabinet", "name": "room", "normalise": false, "bypassed": true,
        "microphones": [{"file": "room.wav", "checksum": "11", "pan": 0.4}]}]})",
                     "long.coil");
@@ -78,7 +79,8 @@ TEST_CASE("a rig of many stages plays in the plugin as offline, to -120 dB, and 
   processor.prepareToPlay(rate_hz, kBlock);
   set_state(processor, dsp::write_rig(rig));
   INFO(fields << ", " << rate_hz << " Hz");
-  CHECK(numbers(processor) == std::vector{0, 1, 2, dsp::kModelsStage, dsp::kEqualiserStage, 3, dsp::kTailStage, 4, 5});
+  CHECK(numbers(processor) ==
+        std::vector{0, 1, 2, dsp::kModelsStage, dsp::kEqualiserStage, 3, dsp::kTailStage, 4, 5, 6});
   CHECK(processor.stages()[1].name == "boost");
   CHECK((processor.getLatencySamples() > 0) == (rate_hz != kRate));
   CHECK(difference_db(play(processor, in, rate_hz), offline) < -120);

@@ -5,7 +5,7 @@ import json
 import numpy as np
 
 import safetensors_file
-from preset import netlist_filter
+from preset import bends, netlist_filter
 
 POLYNOMIAL_UNITS, POLYNOMIAL_SEED = {1: 64, 2: 64, 3: 160, 4: 224}, 5  # by the number of knobs
 POLYNOMIAL_RCOND = {1: 1e-10, 2: 1e-10, 3: 1e-7, 4: 1e-7}  # many units need no large values
@@ -62,10 +62,12 @@ def polynomial_units(count):
 class Network:
     """A network that `coil capture --network stage` has made."""
 
-    def __init__(self, path):
+    def __init__(self, path, bent=None):
         self.tensors, metadata = safetensors_file.read_safetensors(path)
         self.config = json.loads(metadata["config"])
-        self.knobs = [control["name"] for control in json.loads(metadata["card"])["controls"]]
+        self.bent = bent
+        self.columns = [control["name"] for control in json.loads(metadata["card"])["controls"]]
+        self.knobs = [name for name in self.columns if not name.endswith(bends.SUFFIX)]
         self.layers = self.config["layers"][0]["repeat"]
         assert len(self.config["layers"]) == 1 and not self.config["direct"]
         self.slow_path = self.config.get("slow_path")
@@ -89,7 +91,8 @@ class Network:
         assert not self.tensors["controls.bias"].any()
         if inner:
             values = self.inner_rows(values)
-        weight, bias, terms = polynomial_units(len(self.knobs))
+        curved = self.bent and self.bent.curves
+        weight, bias, terms = self.bent.units(self.columns) if curved else polynomial_units(len(self.knobs))
         film.add(weight, bias, len(values), self.knobs, terms @ values.T)
 
     def inner_rows(self, values):
@@ -102,6 +105,7 @@ class Network:
         """At the start of a chain: hears the same input, and changes nothing behind the row."""
         if not self.slow_path:
             return
+        assert self.columns == self.knobs, "a slow path hears the knobs as they are, not bent"
         config["slow_path"] = self.slow_path | {"output": False}
         tensors |= {name: tensor for name, tensor in self.tensors.items() if name.startswith("slow.")}
         for name in ("slow.out_proj.weight", "slow.out_proj.bias"):
