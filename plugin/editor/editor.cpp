@@ -21,7 +21,7 @@ bool is_capture(const juce::String& path) { return capture::is_teacher_name(path
 // Judged by the name; the content is checked when it loads.
 bool is_loadable(const juce::String& path) {
   if (path.endsWithIgnoreCase(".safetensors") || path.endsWithIgnoreCase(kPresetExtension)) return true;
-  if (is_capture(path)) return true;
+  if (is_capture(path) || path.endsWithIgnoreCase(kPackExtension)) return true;
   return juce::File::isAbsolutePath(path) && ModelLibrary::is_model_folder(juce::File(path));
 }
 
@@ -68,6 +68,7 @@ Editor::Editor(Processor& processor)
       stage_page_(processor.parameters()),
       level_page_(processor),
       tuner_page_(processor),
+      pack_page_(processor.library()),
       tooltips_(nullptr, kTooltipDelayMs) {
   setLookAndFeel(&*look_and_feel_);
   setTitle("Coil");
@@ -85,7 +86,7 @@ Editor::Editor(Processor& processor)
     content_.addAndMakeVisible(part);
   content_.addChildComponent(message_);
   for (auto* overlay : Components{&stage_page_, &cabinet_page_, &browser_, &learn_page_, &level_page_, &tuner_page_,
-                                  &save_panel_, &drop_overlay_})
+                                  &pack_page_, &save_panel_, &drop_overlay_})
     content_.addChildComponent(overlay);
 
   header_.on_browse = [this] { browser_.isVisible() ? close_browser() : open_browser(); };
@@ -115,6 +116,12 @@ Editor::Editor(Processor& processor)
     show_menu(cabinet_menu(microphone), from);
   };
   cabinet_page_.on_load = [this](int microphone, const juce::File& file) { load_response(microphone, file); };
+  pack_page_.on_close = [this] { close_pack_page(); };
+  pack_page_.on_browse = [this] {
+    close_pack_page();
+    open_browser();
+  };
+  pack_page_.on_problem = [this](const juce::String& problem) { say(MessageBar::Kind::error, short_form(problem)); };
   save_panel_.on_close = [this] { close_save_panel(); };
   message_.on_close = [this] { close_message(); };
   save_panel_.on_save = [this](const juce::String& name) { save_preset(name); };
@@ -239,7 +246,8 @@ void Editor::timerCallback() {
   follow_tuner();
   if (tuner_page_.isVisible()) tuner_page_.tick(seconds);
   const bool covered = browser_.isVisible() || learn_page_.isVisible() || cabinet_page_.isVisible() ||
-                       stage_page_.isVisible() || level_page_.isVisible() || tuner_page_.isVisible();
+                       stage_page_.isVisible() || level_page_.isVisible() || tuner_page_.isVisible() ||
+                       pack_page_.isVisible();
   if (memory_.isVisible() && !covered) {
     memory_.tick();
     spectrum_.tick(seconds);
@@ -263,6 +271,7 @@ void Editor::timerCallback() {
 
 void Editor::load(const juce::File& file) {
   if (is_capture(file.getFullPathName())) return offer_conversion(file);
+  if (file.hasFileExtension(kPackExtension)) return pack_page_.install(file);
   if (is_response_name(file.getFullPathName())) return load_response(0, file);
   processor_.load_file(processor_.active_slot(), file);
   close_browser();
@@ -407,6 +416,12 @@ void Editor::close_pages() {
   if (cabinet_page_.isVisible()) close_cabinet_page();
   if (level_page_.isVisible()) close_level_page();
   if (stage_page_.isVisible()) close_stage_page();
+  if (pack_page_.isVisible()) close_pack_page();
+}
+
+void Editor::close_pack_page() {
+  pack_page_.setVisible(false);
+  take_keyboard();
 }
 
 void Editor::open_level_page() {
@@ -506,9 +521,9 @@ void Editor::save_preset(const juce::String& name) {
 void Editor::open_file_dialog() {
   const auto beside = processor_.status(processor_.active_slot()).file.getParentDirectory();
   file_chooser_ = std::make_unique<juce::FileChooser>(
-      "Open a model, a preset or an impulse response",
+      "Open a model, a preset, an impulse response or a pack",
       beside.isDirectory() ? beside : processor_.library().user_folder(),
-      juce::String("*.safetensors;*.nam;*.aidax;*.json;*.wav;*.aif;*.aiff;*.flac;*") + kPresetExtension);
+      juce::String("*.safetensors;*.nam;*.aidax;*.json;*.wav;*.aif;*.aiff;*.flac;*.zip;*") + kPresetExtension);
   constexpr int kFlags = juce::FileBrowserComponent::openMode | juce::FileBrowserComponent::canSelectFiles;
   file_chooser_->launchAsync(kFlags, [this](const juce::FileChooser& chooser) {
     if (const auto file = chooser.getResult(); file != juce::File()) load(file);
@@ -593,6 +608,7 @@ bool Editor::keyPressed(const juce::KeyPress& key) {
   if (browser_.isVisible() && browser_.handle_key(key)) return true;
   if (key == juce::KeyPress::escapeKey) {
     if (message_.isVisible()) return close_message(), true;
+    if (pack_page_.isVisible()) return close_pack_page(), true;
     if (tuner_page_.isVisible()) return switch_tuner(false), true;
     if (level_page_.isVisible()) return close_level_page(), true;
     if (cabinet_page_.isVisible()) return close_cabinet_page(), true;
@@ -644,7 +660,7 @@ bool Editor::isInterestedInFileDrag(const juce::StringArray& files) { return !fi
 void Editor::fileDragEnter(const juce::StringArray& files, int, int) {
   const auto path = chosen_of(files);
   const bool is_cabinet = !is_loadable(path) && is_response_name(path);
-  const auto verb = is_capture(path) ? "convert" : "load";
+  const auto verb = is_capture(path) ? "convert" : path.endsWithIgnoreCase(kPackExtension) ? "install" : "load";
   drop_overlay_.show(file_name(path) + (is_cabinet ? " as the cabinet" : ""), verb, is_cabinet || is_loadable(path),
                      files.size() - 1);
   drop_overlay_.toFront(false);
@@ -694,7 +710,7 @@ void Editor::resized() {
     area.removeFromTop(theme::kGap);
   }
   for (juce::Component* page :
-       std::initializer_list<juce::Component*>{&browser_, &learn_page_, &level_page_, &tuner_page_})
+       std::initializer_list<juce::Component*>{&browser_, &learn_page_, &level_page_, &tuner_page_, &pack_page_})
     page->setBounds(area);
   stage_row_.set_low(content_.getHeight() < theme::kHeight * 4 / 5);
   stage_row_.setBounds(area.removeFromTop(stage_row_.height()).reduced(theme::kPad, 0));

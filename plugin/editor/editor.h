@@ -16,6 +16,7 @@
 #include "plugin/editor/model_controls.h"
 #include "plugin/editor/notice.h"
 #include "plugin/editor/output_strip.h"
+#include "plugin/editor/pack_page.h"
 #include "plugin/editor/save_panel.h"
 #include "plugin/editor/spectrum_view.h"
 #include "plugin/editor/stage_page.h"
@@ -74,6 +75,7 @@ class Editor final : public juce::AudioProcessorEditor,
   void follow_tuner();  // shows or hides its page
   void update();        // call after a change of the processor
   void close_pages();
+  void close_pack_page();
   void connect_stages();
   void update_stages();
   void choose_stage_file(int place);  // opens the dialog for files
@@ -122,6 +124,7 @@ class Editor final : public juce::AudioProcessorEditor,
   StagePage stage_page_;
   LevelPage level_page_;
   TunerPage tuner_page_;
+  PackPage pack_page_;
   SavePanel save_panel_;
   DropOverlay drop_overlay_;
   juce::TooltipWindow tooltips_;

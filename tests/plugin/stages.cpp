@@ -207,20 +207,25 @@ TEST_CASE("each value of a further stage can be set, is heard as offline, and un
   set(2, "Gain 1", 4, true);
   set(2, "Low cut", 120, true);
   set(3, "Gain", 3, true);
-  set(5, "Pan", -0.5, true);
-  set(5, "Normalise", 1, true);
+  set(5, "Drift", 5, true);
+  set(5, "Delay", 3, true);
+  CHECK(value(5, "Drift") == Approx(2));  // the second voice never comes before the first
+  set(6, "Pan", -0.5, true);
+  set(6, "Normalise", 1, true);
   finish();
   *processor.parameters().further[3].on = true;
-  *processor.parameters().further[5].on = true;
+  *processor.parameters().further[6].on = true;
   std::get<dsp::RigGate>(rig.stages[0].kind).threshold_db = -40;
   std::get<dsp::RigModel>(rig.stages[1].kind).controls["drive"] = 7;
   auto& equaliser = std::get<dsp::EqualiserSettings>(rig.stages[2].kind);
   equaliser.bands[0].gain_db = 4;
   equaliser.low_cut_hz = 120;
   std::get<dsp::RigGain>(rig.stages[5].kind).db = 3;
-  std::get<dsp::RigCabinet>(rig.stages[8].kind).microphones[0].pan = -0.5f;
-  std::get<dsp::RigCabinet>(rig.stages[8].kind).normalise = true;
-  rig.stages[5].bypassed = rig.stages[8].bypassed = false;
+  std::get<dsp::DoublerSettings>(rig.stages[8].kind).delay_ms = 3;
+  std::get<dsp::DoublerSettings>(rig.stages[8].kind).drift_ms = 2;
+  std::get<dsp::RigCabinet>(rig.stages[9].kind).microphones[0].pan = -0.5f;
+  std::get<dsp::RigCabinet>(rig.stages[9].kind).normalise = true;
+  rig.stages[5].bypassed = rig.stages[9].bypassed = false;
   CHECK(difference_db(play(processor, in), test::play_embedded(rig, in, kRate)) < -120);
 
   Processor reopened;
@@ -229,8 +234,8 @@ TEST_CASE("each value of a further stage can be set, is heard as offline, and un
   CHECK(difference_db(play(reopened, in), test::play_embedded(rig, in, kRate)) < -120);
 
   *processor.parameters().further[3].on = false;
-  *processor.parameters().further[5].on = false;
-  for (int i = 0; i < 7; ++i) processor.undo();
+  *processor.parameters().further[6].on = false;
+  for (int i = 0; i < 9; ++i) processor.undo();
   finish();
   CHECK(value(1, "drive") == Approx(2));
   CHECK(difference_db(play(processor, in), before) < -120);

@@ -252,8 +252,8 @@ bool is_overlay(const juce::Component& component) {
   return dynamic_cast<const Browser*>(&component) || dynamic_cast<const SavePanel*>(&component) ||
          dynamic_cast<const DropOverlay*>(&component) || dynamic_cast<const LearnPage*>(&component) ||
          dynamic_cast<const CabinetPage*>(&component) || dynamic_cast<const StagePage*>(&component) ||
-         dynamic_cast<const LevelPage*>(&component) || dynamic_cast<const TunerPage*>(&component) ||
-         dynamic_cast<const juce::ResizableCornerComponent*>(&component);
+         dynamic_cast<const PackPage*>(&component) || dynamic_cast<const LevelPage*>(&component) ||
+         dynamic_cast<const TunerPage*>(&component) || dynamic_cast<const juce::ResizableCornerComponent*>(&component);
 }
 
 // Checks that everything is inside its parent, nothing overlaps a neighbour, and no text is cut off.
@@ -384,6 +384,13 @@ juce::TextButton* button_with(juce::Component& from, const juce::String& text) {
     if (auto* deeper = button_with(*child, text)) return deeper;
   }
   return nullptr;
+}
+
+void press_button_of(juce::Component& parent, const juce::String& text) {
+  on_message_thread([&] {
+    if (auto* button = button_with(parent, text)) button->onClick();
+  });
+  wait_ms(60);
 }
 
 // Picks the item of this text; false: there is none.
@@ -1076,6 +1083,7 @@ TEST_CASE("the chain is a row of tiles, whose pages have room at every size") {
   CHECK(check_names(session) > 20);
   CHECK(tile(session, "glue")->getTitle().contains("does not play"));
   CHECK(tile(session, "boost")->getTitle() == "boost, Model, 2 of 11, on, mix 100 %");
+  session.press(juce::KeyPress::escapeKey);  // closes the message on the missing model
   for (const char* name : {"noise gate", "boost", "mids", "Gate", "Gain", "glue", "room"}) {
     auto* each = tile(session, name);
     REQUIRE(each);
@@ -1191,6 +1199,40 @@ TEST_CASE("stages are added by menu and by drop, dragged with the mouse, and the
   on_message_thread([&] { button_with(*page, "Remove")->onClick(); });
   CHECK(row_becomes(session, "green_overdrive, Gate, Green Overdrive, Gain, Cabinet, Equaliser"));
   CHECK_FALSE(page->isVisible());
+}
+
+TEST_CASE("a pack that is dropped is installed and shows its licence, and a broken one says what is wrong") {
+  const test::TempDir folder;
+  const juce::File good(juce::String((folder / "Good amps.zip").string())),
+      bad(juce::String((folder / "bad.zip").string()));
+  const auto write = [](const juce::File& archive, const std::vector<std::pair<juce::String, juce::String>>& texts) {
+    juce::ZipFile::Builder builder;
+    builder.addFile(juce::File(juce::String(overdrive().string())), 9, "models/drive.safetensors");
+    for (const auto& [path, text] : texts)
+      builder.addEntry(new juce::MemoryInputStream(text.toRawUTF8(), text.getNumBytesAsUTF8(), true), 9, path, {});
+    juce::FileOutputStream stream(archive);
+    REQUIRE(builder.writeToStream(stream, nullptr));
+  };
+  write(good, {{"LICENCE.txt", "Play it, share it, name its maker."}});
+  write(bad, {{"LICENCE.txt", "Free."}, {"../evil.txt", "out"}});
+  Session session;
+  session.drop({bad.getFullPathName()});
+  for (int i = 0; i < 300 && message(session).isEmpty(); ++i) wait_ms(20);
+  CHECK(message(session).contains("'../evil.txt' leaves the pack's folder"));
+  session.press(juce::KeyPress::escapeKey);
+  session.drop({good.getFullPathName()});
+  auto* page = find<PackPage>(session.editor(), "Pack");
+  for (int i = 0; i < 500 && !page->isVisible(); ++i) wait_ms(20);
+  REQUIRE(page->isVisible());
+  on_message_thread([&] {
+    CHECK(find<juce::TextEditor>(*page, "Licence of the pack")->getText() == "Play it, share it, name its maker.");
+  });
+  CHECK(check_names(session) > 2);
+  check_at_all_sizes(session, "pack");
+  press_button_of(*page, "Browse");
+  const auto* browser = find<Browser>(session.editor(), "Model browser");
+  CHECK(browser->isVisible());
+  session.processor().library().pack_folder().deleteRecursively();
 }
 
 TEST_CASE("the save panel and the drop state have room") {
