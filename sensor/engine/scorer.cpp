@@ -103,8 +103,10 @@ void Scorer::judge(PendingValue& value, ValueResult& result, const LastSeen& bef
     comes_back.surprisal = surprisal_of_level(memory.recent, after, kLeastGapError * before.usual_step);
     if (after.values == RecentValues::kMostInMean) after.values = 0;
   }
+  LastSeen last = before;
+  if (result.value == before.value) last.standstill = memory.recent.surprisal_of_standstill();
   const Occasion occasion{value.time_ns == kNoTime ? nullptr : &value.series->calendar, value.time_ns};
-  value.assessment = memory.detector.observe(result.value, memory.forecasts, before, comes_back, occasion);
+  value.assessment = memory.detector.observe(result.value, memory.forecasts, last, comes_back, occasion);
 }
 
 // Of the mean of all values since the last gap.

@@ -18,6 +18,11 @@ constexpr double kFarOff = 4;            // mean errors: few errors are as large
 constexpr double kFitted = 0.6;          // share of the samples to which a regression is fitted; the others test it
 constexpr double kRidge = 1e-4;
 constexpr double kMostSurprisal = 20;
+// A standstill: in a series where at most this share of the steps repeated a value, so many equal steps in a row are
+// unusual. Fitted on synthetic anomalies (train/forecast/README.md).
+constexpr double kMostRepeated = 0.005;
+constexpr size_t kLeastRepeats = 6;
+constexpr double kOfRepeat = 0.4, kMostOfStandstill = 2.8;
 constexpr double kAnscombe = 0.375, kLargestCount = 1e4;
 constexpr double kLeastErrorOfCounts = 0.4;  // on their scale; half of that of independent events
 constexpr double kDeviation = 1.25;          // mean errors that make a standard deviation
@@ -246,6 +251,19 @@ void RecentValues::add(double value, double steps) noexcept {
   }
   push(value);
   ++period_age_;
+}
+
+double RecentValues::surprisal_of_standstill() const noexcept {
+  size_t repeats = 0;
+  while (repeats + 1 < count_ && back(repeats + 1) == back(0)) ++repeats;
+  if (repeats < kLeastRepeats) return 0;
+  size_t steps = 0, repeated = 0;  // before
+  for (size_t i = repeats; i + 1 < count_; ++i) {
+    steps += !std::isnan(back(i)) && !std::isnan(back(i + 1));
+    repeated += back(i) == back(i + 1);
+  }
+  const bool moves = static_cast<double>(repeated + 1) <= kMostRepeated * static_cast<double>(steps + 2);
+  return moves ? std::min(kOfRepeat * static_cast<double>(repeats), kMostOfStandstill) : 0;
 }
 
 // The last step has a value.
