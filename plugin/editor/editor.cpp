@@ -89,6 +89,17 @@ Editor::Editor(Processor& processor)
                                   &pack_page_, &save_panel_, &drop_overlay_})
     content_.addChildComponent(overlay);
 
+  connect_parts();
+  processor_.addChangeListener(this);
+  juce::Desktop::getInstance().addFocusChangeListener(this);
+  update();
+  setResizable(true, true);
+  setResizeLimits(theme::kMinWidth, theme::kMinHeight, theme::kMaxWidth, theme::kMaxHeight);
+  const auto size = settings_.size();
+  setSize(size.getWidth(), size.getHeight());
+}
+
+void Editor::connect_parts() {
   header_.on_browse = [this] { browser_.isVisible() ? close_browser() : open_browser(); };
   header_.on_menu = [this] { show_menu(); };
   notice_.on_browse = [this] { open_browser(); };
@@ -125,14 +136,6 @@ Editor::Editor(Processor& processor)
   save_panel_.on_close = [this] { close_save_panel(); };
   message_.on_close = [this] { close_message(); };
   save_panel_.on_save = [this](const juce::String& name) { save_preset(name); };
-
-  processor_.addChangeListener(this);
-  juce::Desktop::getInstance().addFocusChangeListener(this);
-  update();
-  setResizable(true, true);
-  setResizeLimits(theme::kMinWidth, theme::kMinHeight, theme::kMaxWidth, theme::kMaxHeight);
-  const auto size = settings_.size();
-  setSize(size.getWidth(), size.getHeight());
 }
 
 Editor::~Editor() {

@@ -76,6 +76,7 @@ class Editor final : public juce::AudioProcessorEditor,
   void update();        // call after a change of the processor
   void close_pages();
   void close_pack_page();
+  void connect_parts();
   void connect_stages();
   void update_stages();
   void choose_stage_file(int place);  // opens the dialog for files
