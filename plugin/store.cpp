@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <utility>
+#include <variant>
 
 #include "plugin/text.h"
 
@@ -10,13 +11,21 @@ namespace coil::plugin {
 
 namespace {
 
-StageStatus::Kind kind_of(const StagePlace& place) {
-  using Kind = StageStatus::Kind;
+using Kind = StageStatus::Kind;
+
+// One for each kind of a rig's stage: without it, a further kind does not compile.
+Kind kind_of(const dsp::RigGain&) { return Kind::gain; }
+Kind kind_of(const dsp::RigGate&) { return Kind::gate; }
+Kind kind_of(const dsp::RigModel&) { return Kind::model; }
+Kind kind_of(const dsp::RigCabinet&) { return Kind::cabinet; }
+Kind kind_of(const dsp::EqualiserSettings&) { return Kind::equaliser; }
+Kind kind_of(const dsp::DoublerSettings&) { return Kind::doubler; }
+
+Kind kind_of(const StagePlace& place) {
   if (place.number == dsp::kModelsStage) return Kind::model;
   if (place.number == dsp::kTailStage) return Kind::cabinet;
   if (place.number == dsp::kEqualiserStage) return Kind::equaliser;
-  constexpr Kind kKinds[] = {Kind::gain, Kind::gate, Kind::model, Kind::cabinet, Kind::equaliser, Kind::doubler};
-  return kKinds[place.further->rig.kind.index()];
+  return std::visit([](const auto& stage) { return kind_of(stage); }, place.further->rig.kind);
 }
 
 // A stage that has only its type's name is called by what it plays.

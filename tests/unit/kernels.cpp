@@ -634,7 +634,7 @@ constexpr double kScanTolerance = 50 * kEps;
 
 // Two layers of eight channels, and a stream that runs through them.
 struct NarrowNetwork {
-  static constexpr size_t kWidth = ssm::kHalfPad, kModes = ssm::kNarrowModes, kBank = kModes * kWidth;
+  static constexpr size_t kWidth = ssm::kHalfPad;
   struct Weights {
     AlignedFloats z, c, D, rest;  // z and c: real parts, then imaginary parts
     ssm::PackedLinear in, out;
@@ -642,8 +642,10 @@ struct NarrowNetwork {
   std::vector<Weights> weights;
   std::vector<ssm::NarrowLayer> layers;
   AlignedFloats base, slope, arena;
+  size_t modes, bank_floats;
 
-  NarrowNetwork(const Kernels& k, test::Random& random, bool rests) : weights(2) {
+  NarrowNetwork(const Kernels& k, test::Random& random, bool rests, size_t modes)
+      : weights(2), modes(modes), bank_floats(modes * kWidth) {
     const auto fill = [&](AlignedFloats& values, size_t n, double size) {
       values.resize(n);
       for (float& value : values) value = float(size * random.normal());
@@ -657,24 +659,25 @@ struct NarrowNetwork {
       return ssm::pack_linear(k, ssm::WeightFormat::f32, weight.data(), kWidth, bias.data(), all, all);
     };
     for (Weights& w : weights) {
-      w.z.resize(2 * kBank);
-      for (size_t i = 0; i < kBank; ++i) {
+      w.z.resize(2 * bank_floats);
+      for (size_t i = 0; i < bank_floats; ++i) {
         const auto z = std::polar(random.uniform(0.1, 0.9), random.uniform(-3, 3));
-        w.z[i] = float(z.real()), w.z[kBank + i] = float(z.imag());
+        w.z[i] = float(z.real()), w.z[bank_floats + i] = float(z.imag());
       }
-      fill(w.c, 2 * kBank, 0.2), fill(w.D, kWidth, 0.5), fill(w.rest, kWidth, 0.1);
+      fill(w.c, 2 * bank_floats, 0.2), fill(w.D, kWidth, 0.5), fill(w.rest, kWidth, 0.1);
       w.in = matrix(), w.out = matrix();
       const size_t at = layers.size();
-      layers.push_back({{kWidth, kModes, w.z.data(), w.z.data() + kBank, w.c.data(), w.c.data() + kBank, w.D.data()},
-                        16 + at * 2 * kBank,
-                        &w.in,
-                        &w.out,
-                        w.rest.data(),
-                        at == 0,
-                        rests,
-                        5});
+      layers.push_back(
+          {{kWidth, modes, w.z.data(), w.z.data() + bank_floats, w.c.data(), w.c.data() + bank_floats, w.D.data()},
+           16 + at * 2 * bank_floats,
+           &w.in,
+           &w.out,
+           w.rest.data(),
+           at == 0,
+           rests,
+           5});
     }
-    fill(base, 5 + 2 * kWidth, 0.3), fill(slope, 5 + 2 * kWidth, 1e-3), fill(arena, 16 + 4 * kBank, 1);
+    fill(base, 5 + 2 * kWidth, 0.3), fill(slope, 5 + 2 * kWidth, 1e-3), fill(arena, 16 + 4 * bank_floats, 1);
   }
 
   // The same in double precision. Returns the rows.
@@ -688,13 +691,13 @@ struct NarrowNetwork {
       return sum;
     };
     for (const ssm::NarrowLayer& m : layers) {
-      std::vector<std::complex<double>> state(kBank);
-      for (size_t i = 0; i < kBank; ++i) state[i] = {arena[m.state_at + i], arena[m.state_at + kBank + i]};
+      std::vector<std::complex<double>> state(bank_floats);
+      for (size_t i = 0; i < bank_floats; ++i) state[i] = {arena[m.state_at + i], arena[m.state_at + bank_floats + i]};
       for (size_t t = 0; t < run.frames; ++t) {
         double* row = h.data() + t * kWidth;
         for (size_t c = 0; c < kWidth; ++c) {
           x[c] = double(m.bank.D[c]) * row[c];
-          for (size_t i = c; i < kBank; i += kWidth) {
+          for (size_t i = c; i < bank_floats; i += kWidth) {
             x[c] += (std::complex<double>(m.bank.c_re[i], m.bank.c_im[i]) * state[i]).real();
             state[i] = std::complex<double>(m.bank.z_re[i], m.bank.z_im[i]) * state[i] + row[c];
           }
@@ -717,14 +720,16 @@ struct NarrowNetwork {
 };
 
 TEST_CASE(
-    "layers of eight channels: every number of frames, constant, moving and no FiLM, the same bits for any split") {
+    "layers of eight channels: every number of frames and modes, constant, moving and no FiLM, the same bits for any "
+    "split") {
   for_each_target([](const Kernels& k) {
     if (!k.narrow_layers) return;
     test::Random random(16);
     double worst = 0;
     for (size_t frames = 1; frames <= kLongest; ++frames)
-      for (const int film : {0, 1, 2}) {
-        NarrowNetwork network(k, random, frames % 2);
+      for (const auto& [modes, film] : std::vector<std::pair<size_t, int>>{
+               {1, 0}, {1, 1}, {1, 2}, {2, 0}, {2, 1}, {2, 2}, {4, 0}, {4, 1}, {4, 2}}) {
+        NarrowNetwork network(k, random, frames % 2, modes);
         const Rows in = Rows::random(NarrowNetwork::kWidth, frames, random);
         ssm::NarrowRun run{network.arena.data(), frames, film > 0 ? network.base.data() : nullptr,
                            film > 1 ? network.slope.data() : nullptr, float(random.whole(1, 60))};
@@ -820,12 +825,43 @@ TEST_CASE("s4d: every number of frames, modes and channels, real and complex, th
   });
 }
 
+struct ScanErrors {
+  double y = 0, state = 0;
+};
+
+// Compares outputs and states with the recurrence in float64. advance(t, c, s, state) makes the step of one state and
+// returns its weight in the output.
+template <class Advance>
+void compare(size_t states, size_t width, const AlignedFloats& D, const Rows& u, const Rows& y,
+             const AlignedFloats& begin, const AlignedFloats& end, ScanErrors& errors, const Advance& advance) {
+  const auto take = [](double& worst, double error) { worst = error <= worst ? worst : error; };  // NaN shows
+  for (size_t c = 0; c < y.width; ++c) {
+    std::vector<double> state(states), expected(y.frames);
+    double peak = 1;
+    for (size_t s = 0; s < states; ++s) state[s] = begin[ssm::state_index(c, s, width, states)];
+    for (size_t t = 0; t < y.frames; ++t) {
+      expected[t] = double(D[c]) * double(u.at(t, c));
+      double magnitude = std::abs(expected[t]);
+      for (size_t s = 0; s < states; ++s) {
+        const double weight = advance(t, c, s, state[s]);
+        expected[t] += weight * state[s];
+        magnitude += std::abs(weight * state[s]);
+      }
+      peak = std::max(peak, magnitude);
+    }
+    for (size_t t = 0; t < y.frames; ++t) take(errors.y, std::abs(y.at(t, c) - expected[t]) / peak);
+    for (size_t s = 0; s < states; ++s)
+      take(errors.state,
+           std::abs(end[ssm::state_index(c, s, width, states)] - state[s]) / std::max(5.0, std::abs(state[s])));
+  }
+}
+
 TEST_CASE(
     "selective_scan: every number of frames, states and channels, B and C varying, constant and misaligned, the end "
     "state alone is the same") {
   for_each_target([](const Kernels& k) {
     test::Random random(11);
-    double worst = 0, worst_state = 0;
+    ScanErrors errors;
     for (size_t n = 0; n <= kLongest; ++n) {
       const size_t channels = n % 35 + 1, w = padded(channels), states = n % 23 + 1, frames = n, misaligned = n % 4;
       const bool constant_b = n % 3 == 1, constant_c = n % 5 == 1;
@@ -862,39 +898,22 @@ TEST_CASE(
       CHECK(test::same_bits(end, h));
       CHECK(y.guard_intact());
 
-      for (size_t c = 0; c < channels; ++c) {
-        std::vector<double> state(states), expected(frames);
-        double peak = 1;
-        for (size_t s = 0; s < states; ++s) state[s] = begin[ssm::state_index(c, s, w, states)];
-        for (size_t t = 0; t < frames; ++t) {
-          const double step = dt.at(t, c), x = u.at(t, c);
-          expected[t] = d[c] * x;
-          double magnitude = std::abs(expected[t]);
-          for (size_t s = 0; s < states; ++s) {
-            const size_t i = ssm::state_index(c, s, w, states);
-            const double b = constant_b ? b_constant[i] : bc.at(t, s),
-                         weight = constant_c ? c_constant[i] : bc.at(t, states + s);
-            state[s] = std::exp2(step * a[i]) * state[s] + step * x * b;
-            expected[t] += weight * state[s];
-            magnitude += std::abs(weight * state[s]);
-          }
-          peak = std::max(peak, magnitude);
-        }
-        for (size_t t = 0; t < frames; ++t) worst = std::max(worst, std::abs(y.at(t, c) - expected[t]) / peak);
-        for (size_t s = 0; s < states; ++s)
-          worst_state = std::max(worst_state, std::abs(h[ssm::state_index(c, s, w, states)] - state[s]) /
-                                                  std::max(5.0, std::abs(state[s])));
-      }
+      compare(states, w, d, u, y, begin, h, errors, [&](size_t t, size_t c, size_t s, double& state) {
+        const size_t i = ssm::state_index(c, s, w, states);
+        const double step = dt.at(t, c), b = constant_b ? b_constant[i] : bc.at(t, s);
+        state = std::exp2(step * a[i]) * state + step * u.at(t, c) * b;
+        return double(constant_c ? c_constant[i] : bc.at(t, states + s));
+      });
     }
-    CHECK(worst <= kScanTolerance);
-    CHECK(worst_state <= kScanTolerance);
+    CHECK(errors.y <= kScanTolerance);
+    CHECK(errors.state <= kScanTolerance);
   });
 }
 
 TEST_CASE("ssd: every number of frames, states and channels, the end state alone is the same") {
   for_each_target([](const Kernels& k) {
     test::Random random(12);
-    double worst = 0, worst_state = 0;
+    ScanErrors errors;
     for (size_t n = 0; n <= kLongest; ++n) {
       const size_t channels = n % 35 + 1, w = padded(channels), states = n % 23 + 1, frames = n, misaligned = n % 4;
       AlignedFloats h(states * w, 0.0f);
@@ -923,29 +942,14 @@ TEST_CASE("ssd: every number of frames, states and channels, the end state alone
       CHECK(test::same_bits(end, h));
       CHECK(y.guard_intact());
 
-      for (size_t c = 0; c < channels; ++c) {
-        std::vector<double> state(states), expected(frames);
-        double peak = 1;
-        for (size_t s = 0; s < states; ++s) state[s] = begin[ssm::state_index(c, s, w, states)];
-        for (size_t t = 0; t < frames; ++t) {
-          const double step = dt.at(t, c), x = u.at(t, c);
-          expected[t] = d[c] * x;
-          double magnitude = std::abs(expected[t]);
-          for (size_t s = 0; s < states; ++s) {
-            state[s] += decay.at(t, c) * state[s] + step * x * bc.at(t, s);
-            expected[t] += bc.at(t, states + s) * state[s];
-            magnitude += std::abs(bc.at(t, states + s) * state[s]);
-          }
-          peak = std::max(peak, magnitude);
-        }
-        for (size_t t = 0; t < frames; ++t) worst = std::max(worst, std::abs(y.at(t, c) - expected[t]) / peak);
-        for (size_t s = 0; s < states; ++s)
-          worst_state = std::max(worst_state, std::abs(h[ssm::state_index(c, s, w, states)] - state[s]) /
-                                                  std::max(5.0, std::abs(state[s])));
-      }
+      compare(states, w, d, u, y, begin, h, errors, [&](size_t t, size_t c, size_t s, double& state) {
+        const double step = dt.at(t, c);
+        state += decay.at(t, c) * state + step * u.at(t, c) * bc.at(t, s);
+        return double(bc.at(t, states + s));
+      });
     }
-    CHECK(worst <= kScanTolerance);
-    CHECK(worst_state <= kScanTolerance);
+    CHECK(errors.y <= kScanTolerance);
+    CHECK(errors.state <= kScanTolerance);
   });
 }
 
