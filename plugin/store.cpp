@@ -28,6 +28,14 @@ Kind kind_of(const StagePlace& place) {
   return std::visit([](const auto& stage) { return kind_of(stage); }, place.further->rig.kind);
 }
 
+// A stage that has only its type's name is called by what it plays.
+std::string name_of(const FurtherStage& stage) {
+  const std::string& name = stage.rig.name;
+  if (stage.is_model() && name == "model" && stage.model.loaded) return stage.model.loaded->name;
+  if (stage.is_cabinet() && name == "cabinet") return stage.cabinet.microphones[0].name;
+  return name;
+}
+
 }  // namespace
 
 Store::Store(const juce::AudioProcessor& processor, Parameters& parameters, dsp::Rack& rack)
@@ -84,13 +92,19 @@ std::vector<StageStatus> Store::stage_list() const {
   for (const StagePlace& place : stages) {
     StageStatus status{place.number, kind_of(place), {}, {}};
     if (place.further) {
-      status.name = from_utf8(place.further->rig.name);
+      status.name = from_utf8(name_of(*place.further));
       status.message = from_utf8(place.further->problem());
       if (status.message.isEmpty()) status.message = from_utf8(rack.stage_problem(place.number));
     }
     all.push_back(std::move(status));
   }
   return all;
+}
+
+std::shared_ptr<const FurtherStage> Store::further_stage_at(int number) const {
+  const std::lock_guard lock(mutex);
+  const auto found = std::ranges::find(stages, number, &StagePlace::number);
+  return found == stages.end() ? nullptr : found->further;
 }
 
 SnapshotStatus Store::snapshot_list() const {
