@@ -15,8 +15,8 @@ namespace {
 constexpr size_t kMostPieces = 60;  // of a long recording that are examined: two minutes
 constexpr double kPieceSeconds = 2;
 constexpr size_t kNeighbours = 4;  // pieces on either side of a jump
-// How much of a difference of phases remains once a jump of the delay is taken out. Joined takes excite a device
-// differently; there a delay explains less than half.
+// How much of a difference of phases remains once a jump of the delay is taken out. Joined takes differ in tone, or
+// excite a device differently. There a delay explains less than half.
 constexpr double kLeftByJump = 1.0 / 3;
 constexpr size_t kSlowDown = 8;  // a whole long recording is searched at this fraction of its rate
 constexpr double kLongSeconds = 120;

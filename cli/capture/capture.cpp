@@ -299,12 +299,12 @@ class Capture {
     std::fprintf(
         stderr,
         "\ncoil: the model gets %s; held-out ESR of young networks %s with a slow path (compression, sag, bias "
-        "shift), %s with a filter (loudspeaker), %s with neither\n",
+        "shift), %s with a filter (loudspeaker%s), %s with neither\n",
         shape.slow_features > 0  ? "a slow path"
         : shape.filter_modes > 0 ? "a filter behind it"
                                  : "neither slow path nor filter, which are not worth their cost here",
         number(state.esr_with_slow, 2).c_str(), number(state.esr_with_filter, 2).c_str(),
-        number(state.esr_without, 2).c_str());
+        state.tried_again ? ", tried earlier" : "", number(state.esr_without, 2).c_str());
   }
 
   void say_what_begins() const {
