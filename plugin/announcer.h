@@ -1,4 +1,4 @@
-// Whom the parts of the plugin tell that something has changed.
+// The interface through which parts of the plugin report changes to the host and the window.
 #pragma once
 
 namespace coil::plugin {
@@ -12,7 +12,7 @@ class Announcer {
 
   // The host learns of the latency at once; host and window get everything else on the message thread.
   virtual void tell_of_change(By by) = 0;
-  virtual void tell_window() = 0;  // that something was asked for, or an error
+  virtual void tell_window() = 0;  // after a request or an error
 };
 
 }  // namespace coil::plugin

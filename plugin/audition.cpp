@@ -62,7 +62,7 @@ void Audition::load_file(int slot, const juce::File& file) {
     auditions = heard_ && heard_->slot == slot;
   }
   if (auditions && this->file() != file) play(file);
-  keep();  // one undo step for all that was heard
+  keep();  // all auditions together are one undo step
   if (!auditions) loading_.load_file(slot, file);
 }
 

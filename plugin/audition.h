@@ -1,4 +1,4 @@
-// Hearing models while one browses: they play in the active slot until one is kept or the previous sound comes back.
+// Auditions: models play in the active slot while the user browses, until one is kept or the previous sound returns.
 #pragma once
 
 #include <juce_core/juce_core.h>
@@ -15,8 +15,8 @@ class Audition {
   Audition(Store& store, Undo& undo, Loading& loading, ModelLibrary& library, Announcer& announcer)
       : store_(store), undo_(undo), loading_(loading), library_(library), announcer_(announcer) {}
 
-  // Plays a file in the active slot. It is no undo step until it is kept; cancel() brings back what played before the
-  // first of them, unless something else was loaded since.
+  // Plays a file in the active slot. This becomes an undo step only if it is kept. cancel() brings back what played
+  // before the first audition, unless something else was loaded since.
   void play(const juce::File& file);
   juce::File file() const;  // none: no audition
   void keep();

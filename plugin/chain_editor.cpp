@@ -122,7 +122,7 @@ void ChainEditor::add_now(std::shared_ptr<const FurtherStage> stage, int place) 
     int number = 0;
     while (std::ranges::find(store_.stages, number, &StagePlace::number) != store_.stages.end()) ++number;
     if (number < dsp::kFurtherStages) {
-      forgotten = edit_stages([&](StageList& stages) {
+      forgotten = edit_stages(true, [&](StageList& stages) {
         const int at = std::clamp(place, 0, int(stages.size()));
         stages.insert(stages.begin() + at, {number, std::move(stage)});
       });
@@ -137,13 +137,13 @@ void ChainEditor::add_now(std::shared_ptr<const FurtherStage> stage, int place) 
 }
 
 void ChainEditor::remove_stage(int number) {
-  change_stages([number](StageList& stages) {
+  change_stages(true, [number](StageList& stages) {
     std::erase_if(stages, [&](const StagePlace& place) { return place.further && place.number == number; });
   });
 }
 
 void ChainEditor::move_stage(int number, int place) {
-  change_stages([number, place](StageList& stages) {
+  change_stages(true, [number, place](StageList& stages) {
     const auto from = std::ranges::find(stages, number, &StagePlace::number);
     if (from == stages.end()) return;
     StagePlace moved = std::move(*from);
@@ -152,11 +152,18 @@ void ChainEditor::move_stage(int number, int place) {
   });
 }
 
-void ChainEditor::change_stages(const std::function<void(StageList&)>& edit) {
+void ChainEditor::edit_stage(int number, const dsp::RigStage& settings, bool is_step) {
+  change_stages(is_step, [&](StageList& stages) {
+    const auto found = std::ranges::find(stages, number, &StagePlace::number);
+    if (found != stages.end() && found->further) found->further = with_settings(*found->further, settings);
+  });
+}
+
+void ChainEditor::change_stages(bool is_step, const std::function<void(StageList&)>& edit) {
   {
     History::Sessions forgotten;
     const std::lock_guard lock(store_.mutex);
-    forgotten = edit_stages(edit);
+    forgotten = edit_stages(is_step, edit);
   }
   background_.post(this, [this] {
     player_.follow();
@@ -165,10 +172,10 @@ void ChainEditor::change_stages(const std::function<void(StageList&)>& edit) {
   announcer_.tell_of_change(By::player);
 }
 
-History::Sessions ChainEditor::edit_stages(const std::function<void(StageList&)>& edit) {
+History::Sessions ChainEditor::edit_stages(bool is_step, const std::function<void(StageList&)>& edit) {
   ++store_.stage_edits;
   ++store_.stages_version;
-  return undo_.edit(store_.stages, &Session::stages, edit);
+  return undo_.edit(store_.stages, &Session::stages, edit, is_step);
 }
 
 }  // namespace coil::plugin

@@ -44,15 +44,16 @@ class ChainEditor {
   void add_stage(const juce::File& file, int place);
   void move_stage(int number, int place);
   void remove_stage(int number);
+  void edit_stage(int number, const dsp::RigStage& settings, bool is_step);
 
  private:
   // With the mutex; return objects to be freed without it.
   History::Sessions edit_cabinet(bool is_step, const std::function<void(CabinetContent&)>& edit);
-  History::Sessions edit_stages(const std::function<void(StageList&)>& edit);
+  History::Sessions edit_stages(bool is_step, const std::function<void(StageList&)>& edit);
 
   void load_response_now(int microphone, const juce::File& file, uint64_t request);
   void add_now(std::shared_ptr<const FurtherStage> stage, int place);
-  void change_stages(const std::function<void(StageList&)>& edit);
+  void change_stages(bool is_step, const std::function<void(StageList&)>& edit);
 
   Store& store_;
   Undo& undo_;

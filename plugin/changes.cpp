@@ -105,7 +105,8 @@ bool Changes::moved_since(const Change& change, const juce::AudioProcessorParame
   return !by_player && now != change.values_then[at] && now != store_.placed_values[at];
 }
 
-// Drops what is older than what the store holds. Returns whether the rest was made for something else.
+// Drops the parts of the change that are older than the store's content. Returns whether the remaining parts were
+// prepared for a different content.
 bool Changes::drop_outdated(Change& change, const Made& made) const {
   if (change.sessions_then != store_.sessions) change = {};
   bool stale = false;

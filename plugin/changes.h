@@ -40,7 +40,7 @@ struct Change {
   std::vector<float> values_then;  // of all parameters
   std::vector<uint32_t> gestures_then;
 
-  void become(Session session);  // everything that a session holds
+  void become(Session session);  // requests everything that the session holds
   bool is_void() const;
 };
 

@@ -39,7 +39,7 @@ class Learner {
   enum class CaptureFile { capture, unusable_capture, other };
   // Calls back on the message thread, with what the file says about itself, or why it cannot be used.
   void describe_capture(const juce::File& file, std::function<void(const juce::String& text, CaptureFile kind)> then);
-  // Of another program; the model goes into the library and the slot.
+  // Converts a capture of another program. The model goes into the library and the slot.
   void start_converting(const juce::File& capture);
   void stop_learning();  // ends the recording; the next call ends the training
   // Saves it to the library in the background; throws Error for an invalid name.

@@ -18,7 +18,7 @@ void resolve(Session& session, ModelLibrary& library) {
   plugin::resolve(session.stages, library);
 }
 
-// A preset into the slot; returns what of it plays otherwise than it says, in one line.
+// Loads a preset into the slot. Returns its warnings in one line: what does not play as the preset says.
 std::string read_preset(const juce::File& file, int slot, ModelLibrary& library, Change& change) {
   Preset preset = preset_from_bytes(ModelLibrary::read(file), path_of(file) + ": the preset");
   Session& session = preset.session;

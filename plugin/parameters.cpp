@@ -10,14 +10,6 @@
 
 namespace coil::plugin {
 
-namespace {
-
-// AU sorts parameters by version: later ones need a higher number.
-constexpr int kFirstVersion = 1, kCabinetVersion = 2, kToolsVersion = 3, kSnapshotVersion = 4, kStagesVersion = 5;
-
-juce::ParameterID id(const char* name, int version = kFirstVersion) { return {name, version}; }
-
-// Three significant digits, without trailing zeros, and never "-0".
 juce::String number_text(double value, double range) {
   const int decimals = range >= 100 ? 0 : range >= 10 ? 1 : range >= 1 ? 2 : 3;
   const double step = std::pow(10.0, -decimals);
@@ -25,13 +17,19 @@ juce::String number_text(double value, double range) {
   return juce::String(std::abs(rounded) < step / 2 ? 0.0 : rounded, decimals);
 }
 
-// The number at the beginning of a text, after blanks; empty if there is none.
 std::optional<double> number_in(const juce::String& text) {
   const juce::String trimmed = text.trim().replaceCharacter(',', '.');
   const juce::String digits = trimmed.initialSectionContainingOnly("+-.0123456789eE");
   if (!digits.containsAnyOf("0123456789")) return std::nullopt;
   return digits.getDoubleValue();
 }
+
+namespace {
+
+// AU sorts parameters by version: later ones need a higher number.
+constexpr int kFirstVersion = 1, kCabinetVersion = 2, kToolsVersion = 3, kSnapshotVersion = 4, kStagesVersion = 5;
+
+juce::ParameterID id(const char* name, int version = kFirstVersion) { return {name, version}; }
 
 // The exact value, which getValue() would round.
 float value_of(const juce::RangedAudioParameter& parameter) {

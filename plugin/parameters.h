@@ -54,6 +54,11 @@ class ControlParameter final : public juce::RangedAudioParameter {
 // A position that stands for exactly this value, if there is one; else the nearest. [any thread]
 float position_of(const ssm::Control& control, float value);
 
+// Three significant digits, without trailing zeros, and never "-0".
+juce::String number_text(double value, double range);
+// The number at the beginning of a text, after blanks; empty if there is none.
+std::optional<double> number_in(const juce::String& text);
+
 // Of many interfaces with the input gain at its lowest.
 inline constexpr float kUsualFullScaleDbu = 13;
 

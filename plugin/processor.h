@@ -106,6 +106,12 @@ class Processor final : public juce::AudioProcessor,
   void add_stage(const juce::File& file, int place) { chain_editor_.add_stage(file, place); }  // a model, or a response
   void move_stage(int number, int place) { chain_editor_.move_stage(number, place); }  // `place`: among the others
   void remove_stage(int number) { chain_editor_.remove_stage(number); }
+  // A further stage; null: none has this number. [any thread but the audio thread]
+  std::shared_ptr<const FurtherStage> further_stage_at(int number) const { return store_.further_stage_at(number); }
+  // Gives it other settings, but no other files. `is_step` false: belongs to the undo step of the previous call.
+  void edit_stage(int number, const dsp::RigStage& settings, bool is_step = true) {
+    chain_editor_.edit_stage(number, settings, is_step);
+  }
 
   // See preset.h.
   juce::File preset_file(const juce::String& name) const { return plugin::preset_file(name, *library_); }

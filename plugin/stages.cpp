@@ -102,6 +102,13 @@ std::shared_ptr<const FurtherStage> further_stage(dsp::RigStage rig, const dsp::
   return stage;
 }
 
+std::shared_ptr<const FurtherStage> with_settings(const FurtherStage& stage, dsp::RigStage settings) {
+  auto edited = std::make_shared<FurtherStage>(stage);
+  edited->rig = std::move(settings);
+  edited->version = next_version();
+  return edited;
+}
+
 void resolve(StageList& stages, ModelLibrary& library) {
   for (StagePlace& place : stages) {
     if (!place.further || is_loaded(*place.further)) continue;

@@ -40,6 +40,9 @@ SlotContent slot_of(const dsp::RigModel& model, const std::string& name, const d
 CabinetContent cabinet_of(const dsp::RigCabinet& cabinet, const dsp::Rig& whole);
 std::shared_ptr<const FurtherStage> further_stage(dsp::RigStage rig, const dsp::Rig& whole);
 
+// The same stage with other settings. They are of its kind and name its files. [any thread]
+std::shared_ptr<const FurtherStage> with_settings(const FurtherStage& stage, dsp::RigStage settings);
+
 // Loads what is not loaded yet. [any thread but the audio thread]
 void resolve(StageList& stages, ModelLibrary& library);
 

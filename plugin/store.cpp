@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <utility>
+#include <variant>
 
 #include "plugin/text.h"
 
@@ -10,13 +11,29 @@ namespace coil::plugin {
 
 namespace {
 
-StageStatus::Kind kind_of(const StagePlace& place) {
-  using Kind = StageStatus::Kind;
+using Kind = StageStatus::Kind;
+
+// One for each kind of a rig's stage: without it, a further kind does not compile.
+Kind kind_of(const dsp::RigGain&) { return Kind::gain; }
+Kind kind_of(const dsp::RigGate&) { return Kind::gate; }
+Kind kind_of(const dsp::RigModel&) { return Kind::model; }
+Kind kind_of(const dsp::RigCabinet&) { return Kind::cabinet; }
+Kind kind_of(const dsp::EqualiserSettings&) { return Kind::equaliser; }
+Kind kind_of(const dsp::DoublerSettings&) { return Kind::doubler; }
+
+Kind kind_of(const StagePlace& place) {
   if (place.number == dsp::kModelsStage) return Kind::model;
   if (place.number == dsp::kTailStage) return Kind::cabinet;
   if (place.number == dsp::kEqualiserStage) return Kind::equaliser;
-  constexpr Kind kKinds[] = {Kind::gain, Kind::gate, Kind::model, Kind::cabinet, Kind::equaliser, Kind::doubler};
-  return kKinds[place.further->rig.kind.index()];
+  return std::visit([](const auto& stage) { return kind_of(stage); }, place.further->rig.kind);
+}
+
+// A stage that has only its type's name is called by what it plays.
+std::string name_of(const FurtherStage& stage) {
+  const std::string& name = stage.rig.name;
+  if (stage.is_model() && name == "model" && stage.model.loaded) return stage.model.loaded->name;
+  if (stage.is_cabinet() && name == "cabinet") return stage.cabinet.microphones[0].name;
+  return name;
 }
 
 }  // namespace
@@ -75,13 +92,19 @@ std::vector<StageStatus> Store::stage_list() const {
   for (const StagePlace& place : stages) {
     StageStatus status{place.number, kind_of(place), {}, {}};
     if (place.further) {
-      status.name = from_utf8(place.further->rig.name);
+      status.name = from_utf8(name_of(*place.further));
       status.message = from_utf8(place.further->problem());
       if (status.message.isEmpty()) status.message = from_utf8(rack.stage_problem(place.number));
     }
     all.push_back(std::move(status));
   }
   return all;
+}
+
+std::shared_ptr<const FurtherStage> Store::further_stage_at(int number) const {
+  const std::lock_guard lock(mutex);
+  const auto found = std::ranges::find(stages, number, &StagePlace::number);
+  return found == stages.end() ? nullptr : found->further;
 }
 
 SnapshotStatus Store::snapshot_list() const {

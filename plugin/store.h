@@ -60,6 +60,7 @@ struct Store {
   SlotStatus status(int slot) const;
   MicrophoneStatus microphone(int microphone) const;
   std::vector<StageStatus> stage_list() const;
+  std::shared_ptr<const FurtherStage> further_stage_at(int number) const;  // null: none
   SnapshotStatus snapshot_list() const;
   juce::String notice_text() const;
   void dismiss_errors();

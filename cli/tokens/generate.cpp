@@ -50,7 +50,7 @@ struct GenerateOptions {
 struct Position {
   std::vector<int32_t> pending;
   uint64_t seen = 0;
-  std::string held;  // bytes of a character that was not complete
+  std::string held;  // the bytes of a character that is not complete yet
 };
 
 std::vector<int32_t> parse_ids(std::string text, const std::string& where, int vocab) {
@@ -112,7 +112,7 @@ class Sampler {
   std::vector<double> weights_;
 };
 
-// Notes are text: bytes are kept as numbers.
+// A note holds text only, so bytes are stored as numbers.
 std::string bytes_as_numbers(const std::string& bytes) {
   std::string text;
   for (const char byte : bytes) text += std::to_string(int(uint8_t(byte))) + " ";
@@ -243,7 +243,7 @@ void draw_tokens(const GenerateOptions& options, const std::vector<int>& stops, 
     if (std::find(stops.begin(), stops.end(), token) != stops.end()) break;
     output.write(token);
   }
-  if (options.count == 0) {  // only listens
+  if (options.count == 0) {  // only the prompt is processed
     stream.process_tokens(position.pending, {});
     position.seen += position.pending.size();
     position.pending.clear();

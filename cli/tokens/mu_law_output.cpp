@@ -14,7 +14,7 @@
 namespace coil::cli {
 namespace {
 
-constexpr size_t kBlock = 256;  // samples that are written together
+constexpr size_t kBlock = 256;  // samples per write
 
 // The writers copy metadata from an input, and a generated sound has none.
 class NoInput : public SoundReader {

@@ -1,4 +1,4 @@
-// Patterns by Oniguruma.
+// Implements patterns with Oniguruma.
 #include "cli/tokens/pattern.h"
 
 #include <oniguruma.h>

@@ -17,7 +17,7 @@ struct Span {
   bool matched = false;
 };
 
-// The regular expressions are Oniguruma's, in Ruby's syntax, like those of the tokenizers that tokenizer.json is from.
+// Oniguruma's regular expressions in Ruby's syntax, which the library that writes tokenizer.json also uses.
 class Pattern {
  public:
   static Pattern regex(const std::string& expression, const std::string& where);

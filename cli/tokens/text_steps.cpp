@@ -1,4 +1,4 @@
-// Normalizers and pre-tokenizers, as splits and replacements.
+// Implements normalizers and pre-tokenizers as splits and replacements.
 #include "cli/tokens/text_steps.h"
 
 #include <algorithm>

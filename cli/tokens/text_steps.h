@@ -10,10 +10,10 @@
 
 namespace coil::cli {
 
-// A part of a text without added tokens.
+// A part of the text between added tokens.
 struct Piece {
   std::string text;
-  bool begins = false;  // whether the whole text begins here
+  bool begins = false;  // whether it is the beginning of the whole text
 };
 
 using TextStep = std::function<std::string(std::string)>;

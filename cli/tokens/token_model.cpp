@@ -1,4 +1,4 @@
-// BPE and Unigram.
+// Implements the models BPE and Unigram.
 #include "cli/tokens/token_model.h"
 
 #include <algorithm>
@@ -55,7 +55,7 @@ class Bpe : public TokenModel {
   }
 
  private:
-  // In a list of neighbours; id -1: merged into the one before.
+  // An element of a linked list. id -1: merged into the previous one.
   struct Symbol {
     int32_t id = -1;
     int previous = -1, next = -1;
@@ -197,13 +197,13 @@ class Unigram : public TokenModel {
   }
 
  private:
-  struct End {  // of the best path to here
+  struct End {  // the last piece of the best path to a position
     std::optional<size_t> begin;
     double score = 0;
     bool unknown = false;
   };
 
-  // Neighbouring characters without a piece are one piece.
+  // Adjacent characters that are in no piece become one unknown piece.
   std::vector<std::string_view> best_pieces(std::string_view text) const {
     constexpr double kUnknownPenalty = 10;
     std::vector<End> ends(text.size() + 1);

@@ -19,8 +19,8 @@ class TokenModel {
   // BPE or Unigram. Throws Error that names what is not supported.
   static std::unique_ptr<TokenModel> from_json(const nlohmann::json& json, const std::string& where);
 
-  // Appends the tokens of valid UTF-8 text to `ids`. Returns how many characters have no token, not even an unknown
-  // one, and are left out. Throws Error if that cannot be.
+  // Appends the tokens of valid UTF-8 text to `ids`. Returns how many characters were left out because they have no
+  // token, and the model has no unknown token. Throws Error if the model does not allow that.
   virtual size_t encode(std::string_view text, std::vector<int32_t>& ids) const = 0;
 
   const Vocabulary& vocabulary() const { return vocabulary_; }

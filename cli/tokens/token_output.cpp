@@ -1,4 +1,4 @@
-// Prints tokens.
+// Prints ids or text to standard output.
 #include "cli/tokens/token_output.h"
 
 #include <cstdio>

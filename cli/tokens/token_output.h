@@ -1,4 +1,4 @@
-// Where a language model's tokens go.
+// Writes the tokens of a language model, as ids or as text.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +16,7 @@ class TokenOutput {
 
   virtual void write(int32_t token) = 0;
 
-  // `goes_on`: another output will continue with what is held.
+  // `goes_on`: another output will continue with the bytes in held(), so they are not written now.
   virtual void finish(bool goes_on) = 0;
   virtual std::string held() const { return ""; }
 };
@@ -33,7 +33,7 @@ class TextOutput : public TokenOutput {
  public:
   explicit TextOutput(const Tokenizer& tokenizer) : writer_(tokenizer) {}
 
-  // The text goes on after these tokens, or after what another output held.
+  // The text continues these tokens, or the held bytes of another output.
   void follow(const std::vector<int32_t>& prompt);
   void follow(const std::string& held) { writer_.go_on(held); }
 

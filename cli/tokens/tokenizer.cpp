@@ -1,4 +1,4 @@
-// Reads a tokenizer.json; added tokens, templates and decoders.
+// Reads a tokenizer.json, and handles added tokens, templates and decoders.
 #include "cli/tokens/tokenizer.h"
 
 #include <algorithm>
@@ -74,7 +74,7 @@ void Tokenizer::read_added(const Json& json, const std::string& where) {
     first_bytes_.set(uint8_t(added.content[0]));
     added_.push_back(std::move(added));
   }
-  // The longest of several that begin at the same place is found first.
+  // Longer tokens come first, so that the longest one is found if several match at the same place.
   std::stable_sort(added_.begin(), added_.end(),
                    [](const Added& a, const Added& b) { return a.content.size() > b.content.size(); });
 }
@@ -83,7 +83,7 @@ void Tokenizer::read_template(const Json& json, const std::string& where) {
   if (json.is_null()) return;
   const JsonFields fields(json, where);
   const std::string type = fields.text("type");
-  if (type == "ByteLevel") return;  // it moves offsets only
+  if (type == "ByteLevel") return;  // it only changes offsets, which are not used here
   if (type == "Sequence") {
     if (!fields.has("processors") || !json["processors"].is_array()) throw fields.wrong("processors", "a list");
     for (size_t i = 0; i < json["processors"].size(); ++i)

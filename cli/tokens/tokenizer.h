@@ -25,18 +25,18 @@ class Tokenizer {
     std::vector<int32_t> ids;
     size_t dropped = 0;  // characters for which there is no token
   };
-  // `special`: with the tokens that the tokenizer puts around a text, such as one for its beginning. The text must be
+  // `special`: adds the tokens that the tokenizer puts around a text, such as one for its beginning. The text must be
   // valid UTF-8.
   Encoded encode(const std::string& text, bool special) const;
 
-  int32_t vocab() const;  // above the largest id
+  int32_t vocab() const;  // the largest id plus 1
 
  private:
   friend class TextWriter;
 
   struct Added {
     int32_t id = 0;
-    std::string content;  // after the normaliser, where that applies
+    std::string content;  // normalised if `normalized`
     bool special = false, single_word = false, strips_left = false, strips_right = false, normalized = false;
   };
   // What a decoder does with each token, in order.
@@ -44,7 +44,7 @@ class Tokenizer {
     enum Kind { replace, metaspace, byte_fallback, byte_level, strip_each, strip_begin } kind = replace;
     std::optional<Pattern> pattern;
     std::string content;
-    int begin = 0, end = 0;  // how often it is stripped; metaspace: whether the first token's is
+    int begin = 0, end = 0;  // how many are stripped; metaspace: begin 1 strips the one of the first token
   };
 
   void read_added(const nlohmann::json& json, const std::string& where);
@@ -62,23 +62,23 @@ class Tokenizer {
   std::vector<PieceStep> pre_tokenizer_;
   std::unique_ptr<TokenModel> model_;
   std::vector<Added> added_;
-  std::bitset<256> first_bytes_;  // of what is wanted of added tokens
+  std::bitset<256> first_bytes_;  // of all added tokens, to skip most places of a text quickly
   std::vector<int32_t> before_, after_;
   std::vector<DecoderStep> decoder_;
   bool spaces_between_ = false;
 };
 
-// Turns a stream of tokens into text. Characters come out whole. One thread at a time.
+// Turns a stream of tokens into text. Returns only complete characters. One thread at a time.
 class TextWriter {
  public:
   explicit TextWriter(const Tokenizer& tokenizer) : tokenizer_(tokenizer) {}
 
   // The text that the token completes. Special tokens give none.
   std::string add(int32_t token);
-  // What is left of an incomplete character, as a replacement character.
+  // A replacement character if the stream ended within a character, else nothing.
   std::string finish();
 
-  // The bytes of an incomplete character; to go on where another writer was.
+  // The bytes of an incomplete character, with which another writer can continue.
   const std::string& held() const { return held_; }
   void go_on(const std::string& held);
 

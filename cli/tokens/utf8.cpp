@@ -1,4 +1,4 @@
-// Code points and normal forms, by utf8proc.
+// Implements code points and normal forms with utf8proc.
 #include "cli/tokens/utf8.h"
 
 #include <utf8proc.h>
@@ -79,7 +79,7 @@ bool is_white_space(char32_t c) {
 }
 
 bool is_word(char32_t c) {
-  // joiners, and the symbols that have the property Alphabetic: letters in circles and squares
+  // Joiners, and letters in circles and squares, which are symbols with the property Alphabetic.
   if (c == 0x200c || c == 0x200d || (c >= 0x24b6 && c <= 0x24e9) || (c >= 0x1f130 && c <= 0x1f149) ||
       (c >= 0x1f150 && c <= 0x1f169) || (c >= 0x1f170 && c <= 0x1f189))
     return true;

@@ -14,8 +14,8 @@ inline constexpr std::string_view kReplacementCharacter = "\xef\xbf\xbd";
 // The Unicode Standard 15.0, table 3-7.
 size_t character_bytes(std::string_view text);
 
-// How many bytes at the beginning of `text` can never become a character, whatever follows: 0 if it begins with a valid
-// or incomplete one. One replacement character stands for them.
+// How many bytes at the beginning of `text` cannot be part of a character, whatever follows; 0 if the text begins with
+// a valid or an incomplete character. One replacement character stands for all of them.
 size_t invalid_bytes(std::string_view text);
 
 // The code point of a valid character.
@@ -23,7 +23,7 @@ char32_t code_point(std::string_view character);
 
 std::string utf8(char32_t code_point);
 
-// The text with a replacement character for each invalid part.
+// The text with each invalid part replaced by a replacement character.
 std::string valid_utf8(std::string_view text);
 
 bool is_white_space(char32_t c);  // Unicode's property White_Space

@@ -1,4 +1,4 @@
-// Pieces and ids in two tables.
+// Stores pieces and ids in two tables.
 #include "cli/tokens/vocabulary.h"
 
 #include <algorithm>

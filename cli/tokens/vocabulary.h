@@ -1,4 +1,4 @@
-// The pieces of text that tokens stand for, both ways.
+// Maps ids to the pieces of text that they stand for, and pieces to ids.
 #pragma once
 
 #include <cstdint>
@@ -16,14 +16,14 @@ class Vocabulary {
  public:
   static constexpr int kMaxId = 1 << 24;
 
-  // Later entries of the same piece win. Throws Error if the id is out of range.
+  // A later entry for the same piece replaces the earlier one. Throws Error if the id is out of range.
   void add(const std::string& piece, int64_t id, const std::string& where);
   std::optional<int32_t> id(std::string_view piece) const;
-  // Null: no token has this id.
+  // Null if no token has this id.
   const std::string* piece(int32_t id) const;
-  int32_t end() const { return int32_t(pieces_.size()); }  // above the largest id
+  int32_t end() const { return int32_t(pieces_.size()); }  // the largest id plus 1
 
-  // The tokens <0x00> to <0xFF> for the bytes; nothing if one is missing.
+  // The tokens <0x00> to <0xFF> of the bytes; nothing if one of them is missing.
   std::optional<std::vector<int32_t>> bytes(std::string_view text) const;
 
  private:

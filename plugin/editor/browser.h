@@ -96,7 +96,7 @@ class Browser final : public juce::Component, private juce::KeyListener, private
   std::vector<LibraryEntry> shown_;
   std::vector<juce::File> favourites_;
   std::map<juce::String, EntryDetails> details_;  // by path
-  bool filling_ = false;                          // the browser itself changes the selection
+  bool filling_ = false;                          // while the browser itself changes the selection
 
   juce::TextEditor search_;
   IconButton audition_{

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "sensor/scoring/bounds_calibration.h"
 #include "sensor/scoring/cadence.h"
 #include "sensor/scoring/calendar.h"
 #include "sensor/scoring/clock.h"
@@ -98,6 +99,8 @@ struct Series {
   SeriesMemory memory;
   Calendar calendar;
   AfterGap after_gap;
+  BoundsCalibration bounds;  // of the forecast for the next record
+  CalibratedHorizons ahead;
 };
 
 // The memory of one sensor. Plain data.

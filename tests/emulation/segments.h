@@ -2,6 +2,7 @@
 #pragma once
 
 #include "gpu/segment.h"
+#include "tests/support/worst.h"
 
 #include <algorithm>
 #include <cmath>
@@ -35,7 +36,7 @@ struct Errors {
   static void take(double& worst, double& peak, double expected, float found) {
     peak = std::max(peak, std::abs(expected));
     const double error = std::abs(expected - double(found));
-    worst = error <= worst ? worst : error;  // NaN shows
+    test::take_worst(worst, error);
   }
 };
 

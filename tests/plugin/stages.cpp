@@ -6,6 +6,7 @@
 
 #include "dsp/rig.h"
 #include "plugin/preset.h"
+#include "plugin/stage_values.h"
 #include "tests/plugin/offline_rig.h"
 #include "tests/plugin/processor_calls.h"
 #include "tests/plugin/sessions.h"
@@ -170,6 +171,75 @@ TEST_CASE("the window adds, moves and removes stages, each as one undo step") {
   done();
   CHECK(processor.stages().size() == 11);
   CHECK(processor.status(0).load_error.contains("room for 8 stages"));
+}
+
+TEST_CASE("each value of a further stage can be set, is heard as offline, and undone as one step") {
+  dsp::Rig rig = long_rig();
+  const test::Planes in = test::noise(2, 8000);
+  Processor processor;
+  processor.prepareToPlay(kRate, kBlock);
+  set_state(processor, dsp::write_rig(rig));
+  const auto before = play(processor, in);
+  const auto set = [&](int number, const std::string& name, double to, bool is_step) {
+    const auto stage = processor.further_stage_at(number);
+    REQUIRE(stage);
+    for (const plugin::StageValue& value : plugin::values_of(*stage)) {
+      if (value.name != name) continue;
+      CHECK(value.min <= to);
+      CHECK(to <= value.max);
+      dsp::RigStage settings = stage->rig;
+      value.set(settings, to);
+      return processor.edit_stage(number, settings, is_step);
+    }
+    FAIL(name << " is no value of stage " << number);
+  };
+  const auto value = [&](int number, const std::string& name) {
+    for (const plugin::StageValue& each : plugin::values_of(*processor.further_stage_at(number)))
+      if (each.name == name) return each.value;
+    FAIL(name << " is no value of stage " << number);
+    return 0.0;
+  };
+  CHECK(value(0, "Threshold") == Approx(-55));
+  CHECK(value(1, "drive") == Approx(2));
+  set(0, "Threshold", -40, true);
+  set(1, "drive", 5, true);
+  set(1, "drive", 7, false);
+  set(2, "Gain 1", 4, true);
+  set(2, "Low cut", 120, true);
+  set(3, "Gain", 3, true);
+  set(5, "Drift", 5, true);
+  set(5, "Delay", 3, true);
+  CHECK(value(5, "Drift") == Approx(2));  // the second voice never comes before the first
+  set(6, "Pan", -0.5, true);
+  set(6, "Normalise", 1, true);
+  finish();
+  *processor.parameters().further[3].on = true;
+  *processor.parameters().further[6].on = true;
+  std::get<dsp::RigGate>(rig.stages[0].kind).threshold_db = -40;
+  std::get<dsp::RigModel>(rig.stages[1].kind).controls["drive"] = 7;
+  auto& equaliser = std::get<dsp::EqualiserSettings>(rig.stages[2].kind);
+  equaliser.bands[0].gain_db = 4;
+  equaliser.low_cut_hz = 120;
+  std::get<dsp::RigGain>(rig.stages[5].kind).db = 3;
+  std::get<dsp::DoublerSettings>(rig.stages[8].kind).delay_ms = 3;
+  std::get<dsp::DoublerSettings>(rig.stages[8].kind).drift_ms = 2;
+  std::get<dsp::RigCabinet>(rig.stages[9].kind).microphones[0].pan = -0.5f;
+  std::get<dsp::RigCabinet>(rig.stages[9].kind).normalise = true;
+  rig.stages[5].bypassed = rig.stages[9].bypassed = false;
+  CHECK(difference_db(play(processor, in), test::play_embedded(rig, in, kRate)) < -120);
+
+  Processor reopened;
+  reopened.prepareToPlay(kRate, kBlock);
+  open(reopened, saved(processor));
+  CHECK(difference_db(play(reopened, in), test::play_embedded(rig, in, kRate)) < -120);
+
+  *processor.parameters().further[3].on = false;
+  *processor.parameters().further[6].on = false;
+  for (int i = 0; i < 9; ++i) processor.undo();
+  finish();
+  CHECK(value(1, "drive") == Approx(2));
+  CHECK(difference_db(play(processor, in), before) < -120);
+  CHECK_FALSE(processor.further_stage_at(dsp::kModelsStage));
 }
 
 TEST_CASE("a further stage whose file is missing passes the sound and says so, and an unusable file is not added") {

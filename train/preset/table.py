@@ -1,4 +1,4 @@
-"""Rows of the tables of presets: in the README, and in train/README.md with everything that was measured."""
+"""Rows of the tables of presets: in docs/play.md, and in train/MEASUREMENTS.md with everything that was measured."""
 
 from preset import page
 
@@ -41,9 +41,9 @@ def times_row(name, info, times_ns, cpu_seconds):
     return f"| {' | '.join(cells)} |"
 
 
-def short_row(name, card, folder):
-    """As README.md and docs/play.md have it."""
+def short_row(name, card):
+    """As docs/play.md has it."""
     recorded = card["metrics"]["recorded"]
     knobs = ", ".join(control["name"] for control in card["controls"])
     figures = " | ".join(page.percent(recorded[key]) for key in ("esr_median", "esr_mean", "esr_worst"))
-    return f"| [`{name}`]({folder}{name}.md) | {card['category']} | {knobs} | {figures} |"
+    return f"| [`{name}`](../presets/{name}.md) | {card['category']} | {knobs} | {figures} |"
