@@ -112,6 +112,19 @@ class Session {
     return has;
   }
 
+  // Gives a component the keyboard focus. The window may get its own later, and then passes it on to another component.
+  void focus(juce::Component& component) {
+    int held = 0;
+    for (int i = 0; i < 500 && held < 8; ++i) {
+      on_message_thread([&] {
+        held = component.hasKeyboardFocus(true) ? held + 1 : 0;
+        if (held == 0) component.grabKeyboardFocus();
+      });
+      wait_ms(20);
+    }
+    REQUIRE(held == 8);
+  }
+
   void drop(const juce::StringArray& files) {
     on_message_thread([&] { editor_->filesDropped(files, 10, 10); });
     const auto loads = [&] {
@@ -1053,8 +1066,7 @@ bool row_becomes(Session& session, const juce::String& names) {
 void focus(Session& session, const juce::String& name) {
   auto* each = tile(session, name);
   REQUIRE(each);
-  on_message_thread([&] { each->grabKeyboardFocus(); });
-  wait_ms(60);
+  session.focus(*each);
 }
 
 // A rig with one further stage of each kind, and one that is missing.
@@ -1306,10 +1318,7 @@ TEST_CASE("the keyboard focus returns to the window after a typed value, new kno
     return parameters.bypass->get() != before;
   };
   const auto focus_dial = [&] {
-    on_message_thread([&] {
-      if (auto* dial = find<Dial>(session.editor(), "Drive")) dial->grabKeyboardFocus();
-    });
-    wait_ms(60);
+    if (auto* dial = find<Dial>(session.editor(), "Drive")) session.focus(*dial);
   };
   const auto type = [&](int last_key) {
     session.press(juce::KeyPress::returnKey);
