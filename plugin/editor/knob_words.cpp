@@ -1,9 +1,9 @@
 // Texts of knobs.
 #include "plugin/editor/knob_words.h"
+
 #include "plugin/text.h"
 
 namespace coil::plugin {
-namespace {}  // namespace
 
 juce::String knob_name(const std::string& name) { return capitalised(from_utf8(name).replaceCharacter('_', ' ')); }
 
