@@ -175,6 +175,15 @@ __global__ void __launch_bounds__(256, 2)
     if (lane % kRank == 0) next_exponent = m.decay[at];
   };
 
+  // Brings a span's x, z and dt into the cache, a frame for each lane.
+  const auto fetch = [&](int first) {
+    if (lane >= kFrames || first + lane >= chunk.frames) return;
+    const size_t at = row + size_t(first + lane);
+    prefetch(m.x + at * size_t(m.x_stride) + channel);
+    if (kTrue) prefetch(m.z + at * size_t(m.z_stride) + channel);
+    if (part == 0) prefetch(m.dt + at * size_t(m.heads) + head);
+  };
+
   // Four lanes for each angle, of which each has neighbouring frames.
   const auto turn_next = [&](int first) {
     if (first >= chunk.frames) return;
@@ -234,6 +243,22 @@ __global__ void __launch_bounds__(256, 2)
   for (int first = 0; first < chunk.frames; first += kFrames) {
     wait_for_copies();
     __syncthreads();  // B and C are there, and no thread reads the last span's operands any more
+    fetch(first + kFrames);
+    // x of the lane's rows 8 step + 2 t + i and its channels g + 8 half, in tiles: [tile][half][step][i]. Loaded early
+    // because of the latency.
+    float u[2][2][2][2];
+    const int last = chunk.frames - first - 1;
+#pragma unroll
+    for (int i = 0; i < 16; ++i) {
+      const int tile = i / 8, half = i / 4 % 2, step = i / 2 % 2;
+      if (kRank > 1 && i % 2 == 1) {  // the same frame
+        u[tile][half][step][1] = u[tile][half][step][0];
+        continue;
+      }
+      const int frame = min((tile * 16 + step * 8 + 2 * t + i % 2) / kRank, last);
+      u[tile][half][step][i % 2] =
+          m.x[(row + size_t(first + frame)) * size_t(m.x_stride) + size_t(channel + g + 8 * half)];
+    }
 #pragma unroll 1
     for (unsigned i = threadIdx.x; i < unsigned(kFastRows * kStates / 8); i += blockDim.x) {
       const int r = int(i / (kStates / 8)), quad = int(i % (kStates / 8)), rank = r % kRank;
@@ -284,20 +309,12 @@ __global__ void __launch_bounds__(256, 2)
             pack_bf16(p[0], p[1]), pack_bf16(p[2], p[3]), pack_bf16(q[0], q[1]), pack_bf16(q[2], q[3])};
       }
     __syncthreads();
-    // x of the lane's rows 8 step + 2 t + i and its channels g + 8 half, in tiles: [tile][half][step][i]
-    float u[2][2][2][2];
-    const int last = chunk.frames - first - 1;
-#pragma unroll
-    for (int i = 0; i < 16; ++i) {
-      const int at = i / 8 * 16 + i / 2 % 2 * 8 + 2 * t + i % 2;
-      const size_t frame = row + size_t(first + min(at / kRank, last));
-      const int half = i / 4 % 2;
-      u[i / 8][half][i / 2 % 2][i % 2] =
-          m.x[frame * size_t(m.x_stride) + size_t(channel + g + 8 * half)] * up[half][i % 2];
-    }
     load_decays(first + kFrames);
     turn_next(first + kFrames);
     elapsed += decays.sum[kFastRows - 1];
+    if constexpr (kRank > 1)
+#pragma unroll
+      for (int i = 0; i < 16; ++i) u[i / 8][i / 4 % 2][i / 2 % 2][i % 2] *= up[i / 4 % 2][i % 2];
 
     if constexpr (kTrue) {
       float out[2][2][4] = {};
