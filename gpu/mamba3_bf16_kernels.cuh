@@ -248,6 +248,7 @@ __global__ void __launch_bounds__(256, 2)
     // because of the latency.
     float u[2][2][2][2];
     const int last = chunk.frames - first - 1;
+    const float* x_span = m.x + (row + size_t(first)) * size_t(m.x_stride) + channel;
 #pragma unroll
     for (int i = 0; i < 16; ++i) {
       const int tile = i / 8, half = i / 4 % 2, step = i / 2 % 2;
@@ -256,8 +257,7 @@ __global__ void __launch_bounds__(256, 2)
         continue;
       }
       const int frame = min((tile * 16 + step * 8 + 2 * t + i % 2) / kRank, last);
-      u[tile][half][step][i % 2] =
-          m.x[(row + size_t(first + frame)) * size_t(m.x_stride) + size_t(channel + g + 8 * half)];
+      u[tile][half][step][i % 2] = x_span[frame * m.x_stride + g + 8 * half];
     }
 #pragma unroll 1
     for (unsigned i = threadIdx.x; i < unsigned(kFastRows * kStates / 8); i += blockDim.x) {
@@ -318,6 +318,8 @@ __global__ void __launch_bounds__(256, 2)
 
     if constexpr (kTrue) {
       float out[2][2][4] = {};
+      const float* z_span = m.z + (row + size_t(first)) * size_t(m.z_stride) + channel;
+      float* y_span = m.y + (row + size_t(first)) * size_t(inner) + channel;
 #pragma unroll
       for (int k = 0; k < kSteps; ++k) {
         const auto &h0 = state[2 * k], &h1 = state[2 * k + 1];
@@ -347,10 +349,10 @@ __global__ void __launch_bounds__(256, 2)
       }
 #pragma unroll
       for (int i = 0; i < 8; ++i) {
-        const int tile = i / 4, r = i / 2 % 2, half = i % 2, at = tile * 16 + g + 8 * r, c = channel + 8 * half + 2 * t;
-        const size_t frame = row + size_t(first + min(at / kRank, last));
-        const float2 x = *reinterpret_cast<const float2*>(m.x + frame * size_t(m.x_stride) + c),
-                     z = *reinterpret_cast<const float2*>(m.z + frame * size_t(m.z_stride) + c);
+        const int tile = i / 4, r = i / 2 % 2, half = i % 2, at = tile * 16 + g + 8 * r, c = 8 * half + 2 * t,
+                  frame = min(at / kRank, last);
+        const float2 x = *reinterpret_cast<const float2*>(x_span + frame * m.x_stride + c),
+                     z = *reinterpret_cast<const float2*>(z_span + frame * m.z_stride + c);
         float2 y{out[tile][half][2 * r], out[tile][half][2 * r + 1]};
         if constexpr (kRank == 1) {
           y = {fmaf(D, x.x, y.x) * silu(z.x), fmaf(D, x.y, y.y) * silu(z.y)};
@@ -365,7 +367,7 @@ __global__ void __launch_bounds__(256, 2)
             y.y += __shfl_xor_sync(0xffffffffu, y.y, other);
           }
         }
-        if (g % kRank == 0 && at / kRank <= last) *reinterpret_cast<float2*>(m.y + frame * size_t(inner) + c) = y;
+        if (g % kRank == 0 && at / kRank <= last) *reinterpret_cast<float2*>(y_span + frame * inner + c) = y;
       }
       if (!chunk.last && last < kFrames) break;  // the next state belongs to the next chunk
     }
