@@ -59,7 +59,8 @@ std::vector<size_t> quiet_frames(std::span<const float> dry, double sample_rate_
   return frames;
 }
 
-// A device's output is never constant for 16 samples, abruptly, in the middle of loud sound.
+// A device's output is never constant for 16 samples in the middle of loud sound, with a step at both ends. (Between
+// takes that were glued together, the next one starts without a step.)
 void check_drop_outs(std::span<const float> sound, double sample_rate_hz, const std::string& name, Findings& findings) {
   const auto near = static_cast<size_t>(0.01 * sample_rate_hz);
   const auto longest =
@@ -75,7 +76,7 @@ void check_drop_outs(std::span<const float> sound, double sample_rate_hz, const 
     if (run >= 16 && run < longest) {
       const size_t from = i - run, low = from > near ? from - near : 0, high = std::min(i + near, sound.size());
       const float around = std::min(peak_of(sound.subspan(low, from - low)), peak_of(sound.subspan(i, high - i)));
-      const float step = std::max(from > 0 ? std::abs(sound[from] - sound[from - 1]) : 0,
+      const float step = std::min(from > 0 ? std::abs(sound[from] - sound[from - 1]) : 0,
                                   i < sound.size() ? std::abs(sound[i] - sound[i - 1]) : 0);
       if (around > 0.02f && step > 0.05f * around && std::abs(sound[from]) < 0.5f * around && count++ == 0) {
         first = double(from) / sample_rate_hz;

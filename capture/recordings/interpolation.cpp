@@ -1,6 +1,8 @@
 // Band-limited interpolation with a table of Kaiser-windowed sincs.
 #include "capture/recordings/interpolation.h"
 
+#include <Eigen/Core>
+#include <algorithm>
 #include <cmath>
 #include <numbers>
 
@@ -8,6 +10,7 @@ namespace coil::capture {
 namespace {
 
 constexpr int kTaps = 64, kPhases = 2048;
+using Taps = Eigen::Map<const Eigen::Matrix<float, kTaps, 1>>;
 
 double bessel_i0(double x) {
   double sum = 1, term = 1;
@@ -47,18 +50,16 @@ std::vector<float> read_between(std::span<const float> signal, double start, dou
     const double phase = (position - whole) * kPhases;
     const int row = static_cast<int>(phase);
     const float share = static_cast<float>(phase - row);
-    const float* a = &table[row * kTaps];
-    const float* b = a + (row < kPhases ? kTaps : 0);
+    const Taps a(&table[row * kTaps]), b(&table[std::min(row + 1, kPhases) * kTaps]);
     const long first = static_cast<long>(whole) - (kTaps / 2 - 1);
-    float sum = 0;
     if (first >= 0 && first + kTaps <= size) {
-      for (int t = 0; t < kTaps; ++t) sum += signal[first + t] * (a[t] + share * (b[t] - a[t]));
-    } else {
-      for (int t = 0; t < kTaps; ++t) {
-        if (first + t >= 0 && first + t < size) sum += signal[first + t] * (a[t] + share * (b[t] - a[t]));
-      }
+      const Taps around(&signal[first]);
+      out[i] = (1 - share) * around.dot(a) + share * around.dot(b);
+      continue;
     }
-    out[i] = sum;
+    for (int t = 0; t < kTaps; ++t) {
+      if (first + t >= 0 && first + t < size) out[i] += signal[first + t] * (a[t] + share * (b[t] - a[t]));
+    }
   }
   return out;
 }

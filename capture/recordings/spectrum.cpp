@@ -5,6 +5,7 @@
 #include <bit>
 #include <cmath>
 #include <numbers>
+#include <numeric>
 #include <unsupported/Eigen/FFT>
 
 namespace coil::capture {
@@ -125,37 +126,57 @@ LineFit fit_delay(const std::vector<Complex>& phasors, int fft_frames, double se
 
 }  // namespace
 
-LinearResponse linear_response(std::span<const float> dry, std::span<const float> wet, int fft_frames) {
-  const size_t bins = fft_frames / 2 + 1;
-  const std::vector<double> window = hann(fft_frames);
-  std::vector<double> piece_dry(fft_frames), piece_wet(fft_frames), power_dry(bins), power_wet(bins);
-  std::vector<Complex> cross(bins), x, y;
+ResponseSum::ResponseSum(int fft_frames)
+    : fft_frames_(fft_frames),
+      cross_(size_t(fft_frames / 2 + 1)),
+      power_dry_(cross_.size()),
+      power_wet_(cross_.size()) {}
+
+void ResponseSum::add(std::span<const float> dry, std::span<const float> wet) {
+  const std::vector<double> window = hann(fft_frames_);
+  std::vector<double> piece_dry(window.size()), piece_wet(window.size());
+  std::vector<Complex> x, y;
   Eigen::FFT<double> fft;
   fft.SetFlag(Eigen::FFT<double>::HalfSpectrum);
   const size_t frames = std::min(dry.size(), wet.size());
-  for (size_t at = 0; at + fft_frames <= std::max(frames, size_t(fft_frames)); at += fft_frames / 2) {
-    for (int i = 0; i < fft_frames; ++i) {
+  for (size_t at = 0; at + fft_frames_ <= std::max(frames, size_t(fft_frames_)); at += fft_frames_ / 2) {
+    for (int i = 0; i < fft_frames_; ++i) {
       const bool inside = at + i < frames;
       piece_dry[i] = inside ? dry[at + i] * window[i] : 0;
       piece_wet[i] = inside ? wet[at + i] * window[i] : 0;
     }
     fft.fwd(x, piece_dry);
     fft.fwd(y, piece_wet);
-    for (size_t k = 0; k < bins; ++k) {
-      cross[k] += std::conj(x[k]) * y[k];
-      power_dry[k] += std::norm(x[k]);
-      power_wet[k] += std::norm(y[k]);
+    for (size_t k = 0; k < cross_.size(); ++k) {
+      cross_[k] += std::conj(x[k]) * y[k];
+      power_dry_[k] += std::norm(x[k]);
+      power_wet_[k] += std::norm(y[k]);
     }
   }
+}
+
+void ResponseSum::add(const ResponseSum& other) {
+  for (size_t k = 0; k < cross_.size(); ++k) {
+    cross_[k] += other.cross_[k];
+    power_dry_[k] += other.power_dry_[k];
+    power_wet_[k] += other.power_wet_[k];
+  }
+}
+
+LinearResponse ResponseSum::response() const {
   LinearResponse response;
-  response.gain.resize(bins);
-  response.coherence.resize(bins);
-  const double quietest = 1e-10 * *std::max_element(power_dry.begin(), power_dry.end()) + 1e-30;
-  for (size_t k = 0; k < bins; ++k) {
-    response.gain[k] = cross[k] / (power_dry[k] + quietest);
-    response.coherence[k] = std::norm(cross[k]) / ((power_dry[k] + quietest) * power_wet[k] + 1e-30);
+  const double quietest = 1e-10 * *std::max_element(power_dry_.begin(), power_dry_.end()) + 1e-30;
+  for (size_t k = 0; k < cross_.size(); ++k) {
+    response.gain.push_back(cross_[k] / (power_dry_[k] + quietest));
+    response.coherence.push_back(std::norm(cross_[k]) / ((power_dry_[k] + quietest) * power_wet_[k] + 1e-30));
   }
   return response;
+}
+
+LinearResponse linear_response(std::span<const float> dry, std::span<const float> wet) {
+  ResponseSum sum;
+  sum.add(dry, wet);
+  return sum.response();
 }
 
 Match best_match(std::span<const float> part, std::span<const float> whole) {
@@ -210,14 +231,17 @@ ExcessDelay excess_delay(const LinearResponse& response, double search_frames) {
   return {fit.delay, fit.sum.real() < 0, fit.total > 0 ? std::abs(fit.sum) / fit.total : 0};
 }
 
-double relative_delay(const LinearResponse& now, const LinearResponse& before, double search_frames) {
+RelativeDelay relative_delay(const LinearResponse& now, const LinearResponse& before, double search_frames) {
   const std::vector<double> weight_now = phase_weights(now), weight_before = phase_weights(before);
   std::vector<Complex> phasors(weight_now.size());
   for (size_t k = 0; k < phasors.size(); ++k) {
     phasors[k] = std::sqrt(weight_now[k] * weight_before[k]) *
                  std::polar(1.0, std::arg(now.gain[k] * std::conj(before.gain[k])));
   }
-  return fit_delay(phasors, now.fft_frames(), search_frames).delay;
+  const LineFit fit = fit_delay(phasors, now.fft_frames(), search_frames);
+  const double all = fit.total + 1e-30;
+  return {fit.delay, std::abs(fit.sum) / all,
+          std::abs(std::accumulate(phasors.begin(), phasors.end(), Complex())) / all};
 }
 
 }  // namespace coil::capture

@@ -17,8 +17,22 @@ struct LinearResponse {
   int fft_frames() const { return 2 * (static_cast<int>(gain.size()) - 1); }
 };
 
-// Welch's method: Hann windows of `fft_frames` (a power of two) with 50 % overlap. Both signals have equal length.
-LinearResponse linear_response(std::span<const float> dry, std::span<const float> wet, int fft_frames = 8192);
+// Welch's method: Hann windows of `fft_frames` (a power of two) with 50 % overlap, summed over any number of passages.
+class ResponseSum {
+ public:
+  explicit ResponseSum(int fft_frames = 8192);
+  // Both signals have equal length.
+  void add(std::span<const float> dry, std::span<const float> wet);
+  void add(const ResponseSum& other);  // of the same fft_frames
+  LinearResponse response() const;
+
+ private:
+  int fft_frames_;
+  std::vector<std::complex<double>> cross_;
+  std::vector<double> power_dry_, power_wet_;
+};
+
+LinearResponse linear_response(std::span<const float> dry, std::span<const float> wet);
 
 // The offset at which `part` matches `whole` best, and how clear that peak is.
 struct Match {
@@ -38,7 +52,11 @@ struct ExcessDelay {
 };
 ExcessDelay excess_delay(const LinearResponse& response, double search_frames);
 
-// The delay of `now` relative to the known response `before`.
-double relative_delay(const LinearResponse& now, const LinearResponse& before, double search_frames);
+// The delay of `now` relative to the known response `before`, and how well the phases of the two agree (0 to 1) with
+// this delay and without it.
+struct RelativeDelay {
+  double frames = 0, agreement = 0, agreement_without = 0;
+};
+RelativeDelay relative_delay(const LinearResponse& now, const LinearResponse& before, double search_frames);
 
 }  // namespace coil::capture

@@ -40,6 +40,7 @@ const Kernels* Table() {
       .envelopes = Envelopes,
       .s4d = S4d,
       .s4d_end = S4dEnd,
+      .narrow_layers = NarrowLayers,
       .selective_scan = SelectiveScanBlock,
       .selective_scan_end = SelectiveScanEnd,
       .ssd = SsdBlock,

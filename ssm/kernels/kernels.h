@@ -64,13 +64,33 @@ struct ConvKernel {
   size_t taps, width;
 };
 
-// A bank of diagonal complex or real filters. Coefficients and states are stored as state_index says. In a state, the
-// imaginary parts follow the real parts.
+// A bank of diagonal complex or real filters: y = Re(c h) + D u, then h = z h + u. Coefficients and states are stored
+// as state_index says. In a state, the imaginary parts follow the real parts.
 struct S4dKernel {
   size_t channels, modes;    // channels padded
   const float *z_re, *z_im;  // decay per frame; z_im is null for real filters
-  const float *c_re, *c_im;  // output weights, multiplied by the input's coefficient
-  const float* D;            // [channels]
+  const float *c_re, *c_im;  // output weights, multiplied by the input's coefficient and by z
+  const float* D;            // [channels]; with the real parts of the output weights added
+};
+
+// A layer of kHalfPad channels: h += W_out (tanh((1 + scale) (W_in s4d(h) + b_in) + shift) - rest) + b_out. The bank
+// has kNarrowModes complex modes, the matrices have float32 weights stored as [column][kHalfPad].
+inline constexpr size_t kNarrowModes = 4;
+struct NarrowLayer {
+  S4dKernel bank;
+  size_t state_at;  // offset of the bank's state in a stream's arena
+  const PackedLinear *in, *out;
+  const float* rest;  // [kHalfPad]
+  // A FiLM vector that moves: where this layer's scale starts in it, kHalfPad values, followed by the shift; and
+  // whether the rest is what the tanh gives for an input of 0, instead of `rest`.
+  bool has_film, rest_moves;
+  size_t film_at;
+};
+struct NarrowRun {
+  float* arena;
+  size_t frames;
+  const float *film_base, *film_slope;  // at frame t base + slope (first + t); null: scale and shift are 0
+  float first;
 };
 
 // h[n] = 2^(dt a[n]) h[n] + (dt u) B[n];  y = sum_n C[n] h[n] + D u. a and h are stored as state_index says.
@@ -229,6 +249,8 @@ struct Kernels {
   // The recurrences; each run starts from its scan_state and updates it. The _end variants only update the state.
   void (*s4d)(const S4dKernel& bank, Runs runs, const float* x, size_t x_stride, float* y, size_t y_stride);
   void (*s4d_end)(const S4dKernel& bank, Runs runs, const float* x, size_t x_stride);
+  // The rows of one stream through whole layers, one after another, in place. Null: this target lacks it.
+  void (*narrow_layers)(std::span<const NarrowLayer> layers, const NarrowRun& run, float* h) = nullptr;
   void (*selective_scan)(const ScanKernel& scan, Runs runs);
   void (*selective_scan_end)(const ScanKernel& scan, Runs runs);
   void (*ssd)(const SsdKernel& scan, Runs runs);

@@ -17,7 +17,8 @@ namespace coil::ssm {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// ---- S4D: h' = z h + u, y = Re(c h') + D u. Source: Gu, Gupta, Goel, Re 2022, eq. 3 and 4, with B folded into c.
+// ---- S4D: y = Re(c h) + D u, h' = z h + u. Source: Gu, Gupta, Goel, Re 2022, eq. 3 and 4, with B and z folded into c
+// and the output's share of u into D.
 
 // kModes modes of one vector of channels. Their coefficients are loaded once for all runs, because they are twice as
 // large as a state. The first tile initialises y with D u, later tiles add to it.
@@ -45,15 +46,6 @@ HWY_INLINE void S4dTile(D d, const S4dKernel& bank, Runs runs, size_t mode, size
     }
     for (size_t t = 0; t < runs[r].frames; ++t, in += x_stride, out += y_stride) {
       const V u = hn::LoadU(d, in);
-      for (size_t m = 0; m < kModes; ++m) {
-        if constexpr (kComplex) {
-          const V re = hn::MulAdd(z_re[m], h_re[m], hn::NegMulAdd(z_im[m], h_im[m], u));
-          h_im[m] = hn::MulAdd(z_re[m], h_im[m], hn::Mul(z_im[m], h_re[m]));
-          h_re[m] = re;
-        } else {
-          h_re[m] = hn::MulAdd(z_re[m], h_re[m], u);
-        }
-      }
       if constexpr (kOutput) {
         // separate sums for real and imaginary parts, to halve the dependency chain
         V sum = mode == 0 ? hn::Mul(direct, u) : hn::LoadU(d, out);
@@ -65,6 +57,15 @@ HWY_INLINE void S4dTile(D d, const S4dKernel& bank, Runs runs, size_t mode, size
         V real = hn::Mul(c_re[0], h_re[0]);
         for (size_t m = 1; m < kModes; ++m) real = hn::MulAdd(c_re[m], h_re[m], real);
         hn::StoreU(hn::Add(sum, real), d, out);
+      }
+      for (size_t m = 0; m < kModes; ++m) {
+        if constexpr (kComplex) {
+          const V re = hn::MulAdd(z_re[m], h_re[m], hn::NegMulAdd(z_im[m], h_im[m], u));
+          h_im[m] = hn::MulAdd(z_re[m], h_im[m], hn::Mul(z_im[m], h_re[m]));
+          h_re[m] = re;
+        } else {
+          h_re[m] = hn::MulAdd(z_re[m], h_re[m], u);
+        }
       }
     }
     for (size_t m = 0; m < kModes; ++m) {

@@ -15,13 +15,54 @@ const Part& base(const AnyPart& part) {
   return std::visit([](const auto& p) -> const Part& { return *p; }, part);
 }
 
+// Whether a matrix is stored as [column][kHalfPad], of kHalfPad columns in float32.
+bool is_narrow(const PackedLinear& w) {
+  if (w.format != WeightFormat::f32 || w.dots > 0 || w.d_in != kHalfPad || w.d_out != kHalfPad) return false;
+  for (size_t row = 0; row < kHalfPad; ++row)
+    if (w.offset[row] != row || w.step[row] != kHalfPad) return false;
+  return true;
+}
+
+// The layer for the kernel that computes it as a whole, if it can.
+std::optional<NarrowLayer> narrow_layer(const Kernels& kernels, const PlannedLayer& planned, const Layer& layer) {
+  alignas(kAlignment) static constexpr float kZeros[kHalfPad] = {};
+  const auto config = [&]<class Config>(size_t i, const Config*) {
+    return i < planned.parts.size() ? std::get_if<Config>(&planned.parts[i].config) : nullptr;
+  };
+  const bool film = config(2, static_cast<FilmConfig*>(nullptr));
+  const size_t tanh = film ? 3 : 2;
+  const auto* plain = config(tanh, static_cast<ActivationConfig*>(nullptr));
+  const bool bends = (plain && plain->kind == Activation::tanh) || config(tanh, static_cast<RestTanhConfig*>(nullptr));
+  if (!kernels.narrow_layers || !layer.residual || planned.parts.size() != tanh + 2 || !bends ||
+      !config(0, static_cast<S4dConfig*>(nullptr)) || !config(1, static_cast<LinearConfig*>(nullptr)) ||
+      !config(tanh + 1, static_cast<LinearConfig*>(nullptr)))
+    return std::nullopt;
+  const auto pointwise = [&](size_t i) -> const PointwisePart& {
+    return *std::get<std::unique_ptr<PointwisePart>>(layer.parts[i]);
+  };
+  const RecurrentPart& mixer = *std::get<std::unique_ptr<RecurrentPart>>(layer.parts[0]);
+  const PackedLinear *in = pointwise(1).matrix(), *out = pointwise(tanh + 1).matrix();
+  const S4dKernel& bank = *mixer.bank();
+  if (bank.channels != kHalfPad || bank.modes != kNarrowModes || !bank.z_im || !is_narrow(*in) || !is_narrow(*out))
+    return std::nullopt;
+  const RestTanh* rest = pointwise(tanh).rest_tanh();
+  return NarrowLayer{bank,
+                     mixer.scan_offset(),
+                     in,
+                     out,
+                     rest ? rest->rest() : kZeros,
+                     film,
+                     film && rest,
+                     film ? *planned.parts[2].film_at : 0};
+}
+
 }  // namespace
 
 LayerStack::LayerStack(const std::vector<PlannedLayer>& layers, int width, const Build& build)
     : kernels_(build.kernels), width_(padded(size_t(width))), widest_(width_) {
   size_t stride = width_;
   for (const PlannedLayer& planned : layers) {
-    Layer layer{planned.residual, {}, {}, {}, stride, stride};
+    Layer layer{planned.residual, {}, {}, {}, stride, stride, false, {}};
     for (const PlannedPart& place : planned.parts) {
       layer.parts.push_back(
           std::visit([&](const auto& config) { return make_part(config, place, build); }, place.config));
@@ -48,6 +89,10 @@ LayerStack::LayerStack(const std::vector<PlannedLayer>& layers, int width, const
         rests_.push_back({(*part)->rest_tanh(), layer.fold[i - 2]});
       }
     }
+    if (const std::optional<NarrowLayer> narrow = narrow_layer(kernels_, planned, layer)) {
+      layer.narrow = narrow_.size();
+      narrow_.push_back(*narrow);
+    }
     layers_.push_back(std::move(layer));
   }
 }
@@ -56,6 +101,14 @@ FilmFolds::FilmFolds(const LayerStack& stack, const OutputHead& head, size_t fil
     : stack_(stack), head_(head), film_(film_floats, std::numeric_limits<float>::quiet_NaN()) {
   for (const LayerStack::Fold& fold : stack.folds()) matrices_.push_back(*fold.matrix);
   for (const LayerStack::Rest& rest : stack.rests()) rests_.emplace_back(rest.part->stride_in());
+  narrow_ = stack.narrow();
+  for (const Layer& layer : stack.layers()) {
+    if (!layer.narrow || !narrow_[*layer.narrow].has_film) continue;
+    NarrowLayer& narrow = narrow_[*layer.narrow];
+    narrow.has_film = false;
+    narrow.in = &matrices_[size_t(layer.fold[1])];
+    if (layer.rest[3] >= 0) narrow.rest = rests_[size_t(layer.rest[3])].data();
+  }
   if (!head.film_rows().empty() && head.projection()->format == WeightFormat::f32) output_ = *head.projection();
 }
 
@@ -115,6 +168,30 @@ size_t LayerStack::layers_with_memory() const {
   return count;
 }
 
+// Runs the layers from `first` on that one kernel computes, and returns how many these are.
+size_t LayerStack::run_narrow(size_t first, std::span<const StreamRows> streams, std::span<const FilmPiece> film,
+                              const LayerBuffers& buffers, std::span<LayerActivity>& activity,
+                              float* h) const noexcept {
+  size_t count = 1;
+  while (first + count < layers_.size() && layers_[first + count].narrow && !layers_[first + count].input_is_kept)
+    ++count;
+  const std::span<const NarrowLayer> all = buffers.folded ? buffers.folded->narrow() : std::span(narrow_);
+  const std::span<const NarrowLayer> layers = all.subspan(*layers_[first].narrow, count);
+  for (size_t s = 0; s < streams.size(); ++s) {
+    NarrowRun run{streams[s].arena, streams[s].frames, nullptr, nullptr, 0};
+    if (!buffers.folded && !film.empty())
+      run.film_base = film[s].base, run.film_slope = film[s].slope, run.first = film[s].first;
+    kernels_.narrow_layers(layers, run, h);
+    h += run.frames * kHalfPad;
+  }
+  for (size_t l = first; l < first + count && !activity.empty(); ++l) {
+    const RecurrentPart& mixer = *std::get<std::unique_ptr<RecurrentPart>>(layers_[l].parts[0]);
+    activity.front() = mixer.activity(mixer.run(streams[0]), buffers.scratch);
+    activity = activity.subspan(1);
+  }
+  return count;
+}
+
 float* LayerStack::run(size_t frames, std::span<const StreamRows> streams, std::span<const FilmPiece> film,
                        const LayerBuffers& buffers) const noexcept {
   float *h = buffers.rows[0], *spare[2] = {buffers.rows[1], buffers.rows[2]};
@@ -125,6 +202,11 @@ float* LayerStack::run(size_t frames, std::span<const StreamRows> streams, std::
     const Layer& layer = layers_[l];
     const float *before = buffers.kept[1 + (l + 1) % 2], *in = h;
     if (layer.input_is_kept) std::copy_n(h, frames * layer.stride_in, buffers.kept[1 + l % 2]);
+    if (layer.narrow) {
+      l += run_narrow(l, streams, film, buffers, activity, h) - 1;
+      before_stride = layers_[l].stride_in;
+      continue;
+    }
     bool added = false;
     for (size_t i = 0; i < layer.parts.size(); ++i) {
       const bool folded = buffers.folded && layer.fold[i] >= 0;

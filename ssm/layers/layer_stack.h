@@ -17,7 +17,8 @@ struct Layer {
                           // other parts
   std::vector<int> rest;  // per part: the same for a RestTanh that depends on the FiLM vector
   size_t stride_in = 0, stride_out = 0;
-  bool input_is_kept = false;  // a tap of the next layer reads it
+  bool input_is_kept = false;    // a tap of the next layer reads it
+  std::optional<size_t> narrow;  // the index in narrow() if one kernel computes the layer as a whole
 };
 
 class LayerStack;
@@ -32,6 +33,7 @@ class FilmFolds {
   // Folds again if the vector differs in any bit from the last one, and returns whether it did. [audio-thread]
   bool update(const float* film) noexcept;
   const PackedLinear& matrix(int fold) const { return matrices_[size_t(fold)]; }
+  std::span<const NarrowLayer> narrow() const { return narrow_; }  // those of the stack, with the folded values
   const float* rest(int rest) const { return rests_[size_t(rest)].data(); }
   const PackedLinear* output() const { return output_ ? &*output_ : nullptr; }  // null: use the head's own
 
@@ -42,6 +44,7 @@ class FilmFolds {
   const OutputHead& head_;
   std::vector<PackedLinear> matrices_;
   std::vector<AlignedFloats> rests_;
+  std::vector<NarrowLayer> narrow_;
   std::optional<PackedLinear> output_;
   std::vector<float> film_;
 };
@@ -77,6 +80,7 @@ class LayerStack {
     int fold;
   };
   const std::vector<Rest>& rests() const { return rests_; }
+  const std::vector<NarrowLayer>& narrow() const { return narrow_; }
   size_t widest() const { return widest_; }
   size_t stride_out() const { return layers_.empty() ? width_ : layers_.back().stride_out; }
   size_t scratch_floats(size_t frames) const;
@@ -91,10 +95,14 @@ class LayerStack {
              const LayerBuffers& buffers) const noexcept;
 
  private:
+  size_t run_narrow(size_t first, std::span<const StreamRows> streams, std::span<const FilmPiece> film,
+                    const LayerBuffers& buffers, std::span<LayerActivity>& activity, float* h) const noexcept;
+
   const Kernels& kernels_;
   std::vector<Layer> layers_;
   std::vector<Fold> folds_;
   std::vector<Rest> rests_;
+  std::vector<NarrowLayer> narrow_;
   size_t width_, widest_;
   bool keeps_rows_ = false, keeps_input_ = false;
 };

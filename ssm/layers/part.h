@@ -71,6 +71,7 @@ class RestTanh final : public PointwisePart {
                float* scratch) const noexcept override;
   const RestTanh* rest_tanh() const override { return this; }
   bool moves() const { return scale_offset_.has_value(); }  // depends on the FiLM vector
+  const float* rest() const { return rest_.data(); }        // unless it moves
   // tanh(x0) for these frames, or one row if the piece is constant; [..][width], columns from `first_column` on.
   // [audio-thread]
   void rest_rows(const FilmPiece& piece, size_t frames, size_t first_column, size_t width, float* rows) const noexcept;
@@ -113,6 +114,7 @@ class RecurrentPart : public Part {
   virtual bool joins() const { return true; }
   size_t history_frames() const { return history_frames_; }
   size_t scan_floats() const { return scan_floats_; }
+  size_t scan_offset() const { return scan_offset_; }  // of the scan state, in an arena
   size_t carry_floats() const { return 2 * scan_floats_; }
   Run run(const StreamRows& rows) const {
     return {rows.frames, rows.arena + history_offset_, rows.arena + scan_offset_};
@@ -138,6 +140,8 @@ class RecurrentPart : public Part {
   virtual void join(const float* carry, float* scan_state) const noexcept = 0;
   // The activity of a stream whose `frames` rows were just processed alone; `scratch` must be unchanged since.
   virtual LayerActivity activity(const Run& run, float* scratch) const noexcept = 0;
+
+  virtual const S4dKernel* bank() const { return nullptr; }  // of an S4D part
 
  protected:
   using Part::Part;

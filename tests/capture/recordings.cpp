@@ -227,6 +227,7 @@ TEST_CASE("each fault of a recording is named") {
   SECTION("one drop-out") {
     std::fill_n(wet.begin() + static_cast<long>(kRate), 64, 0.0f);
     const PreparedPair pair = prepare(dry, wet);
+    for (const auto& f : pair.findings) UNSCOPED_INFO(f.text);
     REQUIRE(find(pair, FindingKind::kDropOut));
     CHECK(find(pair, FindingKind::kDropOut)->text.find("drops out 1 time, first at 1.00 s") != std::string::npos);
   }
@@ -277,6 +278,43 @@ TEST_CASE("sound in only one recording causes no jump, delay or drift") {
     CHECK_FALSE(find(pair, FindingKind::kDropOut));
     CHECK(find(pair, FindingKind::kLength));
     CHECK(double(pair.dry.size()) == Approx(double((until - from) * second)).margin(5));
+  }
+}
+
+// A phrase of the test signal, darker by a low-pass, that fades in from silence.
+std::vector<float> phrase(double from_s, double keep, float level) {
+  const std::vector<float> signal = test_signal();
+  std::vector<float> phrase(300);
+  double smooth = 0;
+  for (size_t t = 0; t < size_t(8 * kRate); ++t) {
+    smooth += (1 - keep) * (signal[size_t(from_s * kRate) + t] - smooth);
+    phrase.push_back(level * float(smooth * std::min(1.0, double(t) / 2400)));
+  }
+  return phrase;
+}
+
+TEST_CASE("takes of several recordings glued together have no jump, but lost samples are one") {
+  std::vector<float> dry, wet, leading;
+  for (const auto& [from_s, keep, level] : {std::tuple{13.6, 0.0, 0.5f}, {17.0, 0.97, 8.0f}, {14.0, 0.0, 0.3f}}) {
+    const std::vector<float> take = phrase(from_s, keep, level), back = through_device(take, 30);
+    dry.insert(dry.end(), take.begin(), take.end());
+    wet.insert(wet.end(), back.begin(), back.end());
+    // The loud dark take shifts the device's operating point: its low tones lead, which is no delay.
+    double low = 0;
+    for (const float x : back) {
+      low += (level > 1 ? 0.02 : 0) * (double(x) - low);
+      leading.push_back(x - float(low));
+    }
+  }
+  CHECK_FALSE(find(prepare(dry, leading), FindingKind::kDropOut));
+  for (const int lost : {24, 64}) {
+    std::vector<float> shorter = later(wet, 500);
+    const auto at = shorter.begin() + long(13.3 * kRate);
+    shorter.erase(at, at + lost);
+    const PreparedPair pair = prepare(dry, shorter);
+    INFO(lost << " frames lost");
+    REQUIRE(find(pair, FindingKind::kDropOut));
+    CHECK(find(pair, FindingKind::kDropOut)->text.find("the delay jumps near 1") != std::string::npos);
   }
 }
 

@@ -89,6 +89,8 @@ TEST_CASE("loading, changing, switching and clearing a cabinet stays real-time s
     test::run_messages(20);
     CHECK(calls_of(8) == "");
   }
+  for (int i = 0; i < 500 && processor.microphone(0).kind != plugin::MicrophoneStatus::Kind::playing; ++i)
+    test::run_messages(10);
   CHECK(processor.microphone(0).kind == plugin::MicrophoneStatus::Kind::playing);
   parameters.cabinet_on->setValueNotifyingHost(1);
   const auto system = test::system_calls(test::Watch::filter, [&] {

@@ -98,6 +98,28 @@ TEST_CASE("a session opens in a host and sounds as the rack does, to the bit") {
   CHECK(worst_difference(out, in) > 0.1);
 }
 
+TEST_CASE("a host recalls a snapshot by its parameter") {
+  const std::string format = each_format();
+  plugin::Session session = test::overdrive_session({{"drive", 2}}), wanted = test::overdrive_session({{"drive", 9}});
+  wanted.chain["output_gain"] = -6;
+  session.snapshots.all[1] = plugin::Snapshot{0, {{"output_gain", -6.0f}}, {{"drive", 9.0f}}, {}};
+  const Planes in = test::noise(2, kBlock * 750);  // longer than the overdrive remembers
+  const auto play = [&](const plugin::Session& opened, bool recalls) {
+    HostedPlugin plugin(format, kRate, int(kBlock));
+    plugin.open(opened);
+    plugin.prepare(kRate, int(kBlock));
+    auto* snapshot = plugin.parameter("Snapshot");
+    REQUIRE(snapshot);
+    if (recalls) snapshot->setValueNotifyingHost(0.5f);  // B
+    plugin.run(in, kBlock);
+    return plugin.run(in, kBlock);
+  };
+  const Planes expected = play(wanted, false);
+  INFO(format);
+  CHECK(worst_difference(play(session, true), expected) < 1e-4);
+  CHECK(worst_difference(play(session, false), expected) > 0.01);
+}
+
 // A host asks when it has set the rate, before it activates the plugin, and JUCE's host does not ask again.
 TEST_CASE("the latency is right at once when the host changes the rate") {
   HostedPlugin plugin("VST3", kRate, int(kBlock));

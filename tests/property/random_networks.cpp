@@ -55,6 +55,12 @@ TEST_CASE("networks at the edges of what a config can say agree with the referen
                 {"type": "mamba1", "name": "c", "d_state": 40, "d_conv": 7}]}]})",
            R"({"model_type": "coil", "d_model": 2, "layers": [{"parts": [{"type": "s4d", "name": "a",
               "d_state": 2}]}]})",
+           // layers that one kernel computes as a whole, and one that differs in its modes
+           R"({"model_type": "coil", "d_model": 8, "layers": [{"repeat": 2, "parts": [{"type": "s4d", "name": "a",
+              "d_state": 8}, {"type": "linear", "name": "b", "d_out": 8}, {"type": "tanh"},
+                {"type": "linear", "name": "c", "d_out": 8}]}, {"parts": [{"type": "s4d", "name": "d",
+              "d_state": 6}, {"type": "linear", "name": "e", "d_out": 8}, {"type": "tanh", "rest": true},
+                {"type": "linear", "name": "f", "d_out": 8}]}]})",
            R"({"model_type": "coil", "d_model": 2, "layers": [{"residual": false, "parts": [{"type": "linear",
               "name": "a", "d_out": 70},
                 {"type": "glu"}, {"type": "s4d", "name": "b", "d_state": 4}, {"type": "linear", "name": "c",

@@ -249,7 +249,8 @@ Netlist read_netlist(const std::filesystem::path& path) {
       netlist.knobs.push_back({statement.words.at(1), number_in(netlist, statement, 2),
                                number_in(netlist, statement, 3), number_in(netlist, statement, 4)});
     else if (kind == "stage" && statement.words.size() > 2)
-      netlist.stages[statement.words[1]] = {statement.words[2], number_in(netlist, statement, 3)};
+      netlist.stages[statement.words[1]] = {statement.words[2], number_in(netlist, statement, 3),
+                                            statement.words.size() > 4 ? number_in(netlist, statement, 4) : 0};
     else if (kind == "model" && statement.words.size() > 1)
       netlist.models[statement.words[1]] = statement;
     else
@@ -263,6 +264,7 @@ Netlist at_stage(Netlist netlist, const std::string& name) {
   if (found == netlist.stages.end()) throw Error(netlist.path.string() + ": there is no stage '" + name + "'");
   netlist.output_node = found->second.node;
   netlist.output_peak_volts = found->second.peak_volts;
+  netlist.output_high_pass_hz = found->second.high_pass_hz;
   return netlist;
 }
 

@@ -18,7 +18,8 @@ struct NetlistKnob {
 // A node between parts that are learned and parts that are exact filters.
 struct NetlistStage {
   std::string node;
-  double peak_volts = 1;  // at digital full scale
+  double peak_volts = 1;    // at digital full scale
+  double high_pass_hz = 0;  // its sound is taken behind a high-pass of one pole, whose part the filter then leaves out
 };
 
 struct Statement {
@@ -31,6 +32,7 @@ struct Netlist {
   double input_peak_volts = 0.5, output_peak_volts = 1;  // at digital full scale
   int oversampling = 16;
   std::string output_node = "out";
+  double output_high_pass_hz = 0;  // 0: none
   std::vector<NetlistKnob> knobs;
   std::vector<Statement> statements;
   std::map<std::string, NetlistStage> stages;

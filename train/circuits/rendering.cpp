@@ -3,7 +3,9 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cmath>
 #include <exception>
+#include <numbers>
 #include <thread>
 
 #include "train/circuits/resampling.h"
@@ -15,6 +17,16 @@ namespace {
 constexpr double kRateHz = 48000;
 constexpr long kPieceFrames = 512;
 constexpr double kTapeSettles = 1;  // seconds: the first swings of a tape's bias leave an offset in what follows it
+
+// y = x - low, where low follows x with a pole at exp(-2 pi hz / rate); netlist_filter.py has the same response.
+void pass_high(std::vector<float>& sound, double hz) {
+  const double pole = std::exp(-2 * std::numbers::pi * hz / kRateHz);
+  double low = 0;
+  for (float& x : sound) {
+    low = pole * low + (1 - pole) * double(x);
+    x = float(double(x) - low);
+  }
+}
 
 // Renders jobs from `first` on, one per lane. If there are fewer, the last one is repeated.
 size_t render_group(const Netlist& netlist, std::vector<Job>& jobs, size_t first) {
@@ -61,6 +73,8 @@ size_t render_group(const Netlist& netlist, std::vector<Job>& jobs, size_t first
     }
     std::copy(out.begin() + std::ptrdiff_t(size_t(kPieceFrames * factor) * count), out.end(), out.begin());
   }
+  for (size_t lane = 0; lane < used && netlist.output_high_pass_hz > 0; ++lane)
+    pass_high(job(lane).wet, netlist.output_high_pass_hz);
   return solver.failures();
 }
 

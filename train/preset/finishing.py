@@ -173,6 +173,7 @@ def finish(options, work):
     partial = work / "preset.safetensors"
     model_file.write_with_card(trained, partial, card)  # so that the engine knows the ranges of the knobs
     level_db = round(2 * (LOUDNESS_LUFS - loudness(options.coil, partial)["loudness_lufs_at_default"])) / 2
+    level_db = min(max(level_db, LEVEL_KNOB["min"]), LEVEL_KNOB["max"])  # of a network that learned too little
     card["controls"] = controls_of(netlist, texts, level_db)
     model_file.write_with_card(trained, partial, card)
     metrics = {

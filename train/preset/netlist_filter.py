@@ -9,10 +9,14 @@ import re
 import numpy as np
 
 RATE_HZ = 48000
-# At 48 kHz. The negative ones bend the treble, where a sampled filter's phase cannot follow the circuit's.
-POLES = np.append(np.exp(-2 * np.pi * np.geomspace(6, 12000, 13) / RATE_HZ), [-0.5, -0.8])
-HZ = np.geomspace(18, 20000, 72)
-WEIGHT = np.minimum(1, (2000 / HZ) ** 1.5)  # of an octave's energy: music has little above
+# At 48 kHz. They are dense where coupling capacitors have their corners. The negative ones bend the treble, where a
+# sampled filter's phase cannot follow the circuit's.
+POLES_HZ = np.append(np.geomspace(2, 200, 8), np.geomspace(420, 12000, 5))
+POLES = np.append(np.exp(-2 * np.pi * POLES_HZ / RATE_HZ), [-0.5, -0.8])
+HZ = np.geomspace(2, 20000, 90)
+# Of an octave's energy: music has little above 2 kHz. What is below hearing must not get out of hand: where it was left
+# out, the bank amplified it.
+WEIGHT = np.minimum(1, (2000 / HZ) ** 1.5) * np.where(HZ < 18, 0.1, 1)
 LEAK = 1e-12
 NO_SOURCE_OHM = 1e12
 TRACK_END = 0.0005  # as the solver has it
@@ -52,6 +56,7 @@ class Network:
         self.stages = {w[1]: w[2] for w in self.statements if w[0] == "stage"}
         self.volts = {w[2]: number(w[3]) for w in self.statements if w[0] == "stage"}  # full scale at nodes
         self.volts |= {"out": number(w[1]) for w in self.statements if w[0] == "output_volts"}
+        self.high_pass_hz = {w[2]: float(w[4]) for w in self.statements if w[0] == "stage" and len(w) > 4}
         self.nodes, self.sources = {}, []
         for words in self.statements:
             self._add(words, None, None)
@@ -129,10 +134,21 @@ class Network:
         )
 
     def filter_response(self, settings, knobs, hz, start, end, source_ohm):
-        """From the volts at `start` with the knobs at their defaults to those at `end`: [settings, hz]."""
+        """From the volts at `start` with the knobs at their defaults, behind its high-pass, to those at `end`:
+        [settings, hz]."""
         now = self.response(settings, knobs, hz, start, [end], source_ohm)[:, :, 0]
         defaults = np.array([[self.knobs[name][2] for name in knobs]])
-        return now / self.response(defaults, knobs, hz, start, [start], source_ohm)[:, :, 0]
+        start_volts = self.response(defaults, knobs, hz, start, [start], source_ohm)[:, :, 0]
+        return now / (start_volts * high_pass(hz, self.high_pass_hz.get(start, 0)))
+
+
+def high_pass(hz, corner_hz):
+    """As rendering.cpp does it; 1 without a corner."""
+    if corner_hz == 0:
+        return np.ones(len(hz))
+    pole = np.exp(-2 * np.pi * corner_hz / RATE_HZ)
+    z = np.exp(-2j * np.pi * hz / RATE_HZ)
+    return pole * (1 - z) / (1 - pole * z)
 
 
 def channel_responses(hz):

@@ -3,10 +3,12 @@
 from preset import page
 
 HEAD = (
-    "| preset | guitar and bass: mean, worst | synthetic: mean, worst | aliasing at 5, 2.5, 1.2 kHz | circuit's own "
-    "| at rest | multiply-adds | headroom |",
-    "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    "| preset | guitar and bass: mean, worst | synthetic: mean, worst | spectra | aliasing at 5, 2.5, 1.2 kHz "
+    "| circuit's own | at rest | multiply-adds | headroom |",
+    "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
 )
+BLOCK = 64  # frames
+TIMES_HEAD = ("| preset | multiply-adds | tanh and the like | ns a sample |", "| --- | --- | --- | --- |")
 
 
 def tones(metrics, prefix):
@@ -18,10 +20,16 @@ def row(name, info):
     cells = [f"`{name}`"]
     for part in ("recorded", "synthetic"):
         cells.append(", ".join(page.percent(metrics[part][key]) for key in ("esr_mean", "esr_worst")))
+    distance_db = metrics["recorded"].get("spectral_distance_db")  # an older card has none
+    cells.append("" if distance_db is None else f"{distance_db:.2f} dB")
     cells += [tones(metrics, ""), tones(metrics, "circuit_")]
     cells.append("silent" if metrics["peak_of_silence"] == 0 else f"{metrics['peak_of_silence']:.1g}")
     cells += [f"{info['macs_per_step']:,.0f}", f"{metrics['headroom_db_at_default']:.1f} dB"]
     return f"| {' | '.join(cells)} |"
+
+
+def times_row(name, info, ns):
+    return f"| `{name}` | {info['macs_per_step']:,.0f} | {info['exps_per_step']:,.0f} | {ns:.0f} |"
 
 
 def short_row(name, card, folder):

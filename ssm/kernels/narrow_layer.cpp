@@ -1,0 +1,405 @@
+// Whole layers of eight channels: a bank of four complex modes, linear, FiLM, tanh, linear, residual. Values pass from
+// one stage to the next in registers.
+//
+// 1. The bank. Its states and what they give are independent of the input up to one multiply-add, so that a single
+//    frame waits only for that. The modes form two sums, of even and of odd modes.
+// 2. The first matrix, FiLM, tanh. 3. The second matrix, added to the layer's input.
+//
+// Everywhere lanes are channels, and frames follow one after another. With vectors of 16 floats, groups of 16 frames
+// fill all lanes instead: lanes are (even or odd mode, channel) in the bank and frames in the matrices. Both give the
+// same bits, since each value is computed by the same operations in the same order.
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "ssm/kernels/narrow_layer.cpp"
+#include "hwy/foreach_target.h"
+
+#include <algorithm>
+
+#include "hwy/highway.h"
+#include "ssm/kernels/math-inl.h"
+#include "ssm/kernels/separate-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace coil::ssm {
+namespace HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+inline constexpr size_t kWide = kHalfPad, kPairs = kNarrowModes / 2;
+
+#if HWY_TARGET != HWY_SCALAR
+
+// ---- one frame; a row of eight channels is one or two vectors
+
+using Channels = hn::CappedTag<float, kWide>;
+using ChannelsV = hn::Vec<Channels>;
+inline constexpr size_t kParts = kWide / hn::MaxLanes(Channels());
+struct Row {
+  ChannelsV part[kParts];
+};
+
+HWY_INLINE Row LoadRow(const float* from) {
+  const Channels d;
+  Row row;
+  for (size_t i = 0; i < kParts; ++i) row.part[i] = hn::LoadU(d, from + i * hn::Lanes(d));
+  return row;
+}
+HWY_INLINE void StoreRow(const Row& row, float* to) {
+  const Channels d;
+  for (size_t i = 0; i < kParts; ++i) hn::StoreU(row.part[i], d, to + i * hn::Lanes(d));
+}
+HWY_INLINE Row SetRow(float value) {
+  Row row;
+  for (auto& part : row.part) part = hn::Set(Channels(), value);
+  return row;
+}
+HWY_INLINE Row operator*(const Row& a, const Row& b) {
+  Row out;
+  for (size_t i = 0; i < kParts; ++i) out.part[i] = hn::Mul(a.part[i], b.part[i]);
+  return out;
+}
+HWY_INLINE Row operator+(const Row& a, const Row& b) {
+  Row out;
+  for (size_t i = 0; i < kParts; ++i) out.part[i] = hn::Add(a.part[i], b.part[i]);
+  return out;
+}
+HWY_INLINE Row operator-(const Row& a, const Row& b) {
+  Row out;
+  for (size_t i = 0; i < kParts; ++i) out.part[i] = hn::Sub(a.part[i], b.part[i]);
+  return out;
+}
+HWY_INLINE Row MulAdd(const Row& a, const Row& b, const Row& c) {
+  Row out;
+  for (size_t i = 0; i < kParts; ++i) out.part[i] = hn::MulAdd(a.part[i], b.part[i], c.part[i]);
+  return out;
+}
+HWY_INLINE Row NegMulAdd(const Row& a, const Row& b, const Row& c) {
+  Row out;
+  for (size_t i = 0; i < kParts; ++i) out.part[i] = hn::NegMulAdd(a.part[i], b.part[i], c.part[i]);
+  return out;
+}
+HWY_INLINE Row TanhOf(const Row& x) {
+  Row out;
+  for (size_t i = 0; i < kParts; ++i) out.part[i] = Tanh(Channels(), x.part[i]);
+  return out;
+}
+
+// Each channel's value in all lanes.
+struct Spread {
+  ChannelsV value[kWide];
+};
+HWY_INLINE Spread SpreadOf(const Row& x) {
+  Spread spread;
+  const auto four = [&](ChannelsV v, ChannelsV* to) HWY_ATTR {
+    to[0] = hn::Broadcast<0>(v), to[1] = hn::Broadcast<1>(v), to[2] = hn::Broadcast<2>(v), to[3] = hn::Broadcast<3>(v);
+  };
+  if constexpr (kParts == 1) {
+    four(hn::ConcatLowerLower(Channels(), x.part[0], x.part[0]), spread.value);
+    four(hn::ConcatUpperUpper(Channels(), x.part[0], x.part[0]), spread.value + 4);
+  } else {
+    four(x.part[0], spread.value), four(x.part[1], spread.value + 4);
+  }
+  return spread;
+}
+
+// W x + b as four sums of two columns.
+HWY_INLINE Row Product(const PackedLinear& w, const Row& x) {
+  const float *weights = w.f32.data(), *bias = w.bias.data();
+  const Spread spread = SpreadOf(x);
+  const Channels d;
+  Row out;
+  for (size_t i = 0; i < kParts; ++i) {
+    const size_t at = i * hn::Lanes(d);
+    const auto column = [&](size_t k) HWY_ATTR { return hn::LoadU(d, weights + k * kWide + at); };
+    ChannelsV sum[4] = {hn::MulAdd(column(0), spread.value[0], hn::LoadU(d, bias + at))};
+    for (size_t k = 1; k < 4; ++k) sum[k] = hn::Mul(column(k), spread.value[k]);
+    for (size_t k = 4; k < kWide; ++k) sum[k - 4] = hn::MulAdd(column(k), spread.value[k], sum[k - 4]);
+    out.part[i] = hn::Add(hn::Add(sum[0], sum[1]), hn::Add(sum[2], sum[3]));
+  }
+  return out;
+}
+
+// Stage 1 for n rows: what the modes give before they hear a row, and the row itself; then they hear it.
+HWY_INLINE void Listen(const S4dKernel& s, const float* h, size_t n, float* state, float* x) {
+  using V = ChannelsV;
+  const Channels d;
+  constexpr size_t kModes = kNarrowModes;
+  for (size_t at = 0; at < kWide; at += hn::Lanes(d)) {
+    const float *z_re = s.z_re + at, *z_im = s.z_im + at, *c_re = s.c_re + at, *c_im = s.c_im + at;
+    float *re_state = state + at, *im_state = re_state + kModes * kWide;
+    const V direct = hn::LoadU(d, s.D + at);
+    V re[kModes], im[kModes];
+    for (size_t m = 0; m < kModes; ++m)
+      re[m] = hn::LoadU(d, re_state + m * kWide), im[m] = hn::LoadU(d, im_state + m * kWide);
+    for (size_t t = 0; t < n; ++t) {
+      const V u = hn::LoadU(d, h + t * kWide + at);
+      V sum[2];
+      for (size_t m = 0; m < kModes; ++m) {
+        const V c = hn::LoadU(d, c_re + m * kWide);
+        sum[m % 2] = m < 2 ? hn::Mul(c, re[m]) : hn::MulAdd(c, re[m], sum[m % 2]);
+        sum[m % 2] = hn::NegMulAdd(hn::LoadU(d, c_im + m * kWide), im[m], sum[m % 2]);
+        const V a = hn::LoadU(d, z_re + m * kWide), b = hn::LoadU(d, z_im + m * kWide);
+        const V next = hn::MulAdd(a, re[m], hn::NegMulAdd(b, im[m], u));
+        im[m] = hn::MulAdd(a, im[m], hn::Mul(b, re[m]));
+        re[m] = next;
+      }
+      hn::StoreU(hn::MulAdd(direct, u, hn::Add(sum[0], sum[1])), d, x + t * kWide + at);
+    }
+    for (size_t m = 0; m < kModes; ++m)
+      hn::StoreU(re[m], d, re_state + m * kWide), hn::StoreU(im[m], d, im_state + m * kWide);
+  }
+}
+
+// The FiLM vector of one layer. `slope` is never null.
+struct LayerFilm {
+  const float *base, *slope;
+  float first;
+};
+HWY_INLINE LayerFilm FilmOf(const NarrowLayer& m, const NarrowRun& run) {
+  alignas(kAlignment) static constexpr float kStill[2 * kWide] = {};
+  if (!m.has_film || !run.film_base) return {nullptr, nullptr, 0};
+  return {run.film_base + m.film_at, run.film_slope ? run.film_slope + m.film_at : kStill, run.first};
+}
+
+// Stage 2: from what the bank gives to tanh(..) - rest.
+template <bool kMoves>
+HWY_INLINE Row Bend(const NarrowLayer& m, const LayerFilm& moving, size_t t, const Row& x) {
+  Row v = Product(*m.in, x), rest = LoadRow(m.rest);
+  if constexpr (kMoves) {
+    const Row time = SetRow(moving.first + float(t));
+    const auto film = [&](size_t at)
+                          HWY_ATTR { return MulAdd(LoadRow(moving.slope + at), time, LoadRow(moving.base + at)); };
+    const Row scale = SetRow(1.0f) + film(0), shift = film(kWide);
+    v = MulAdd(scale, v, shift);
+    if (m.rest_moves) rest = TanhOf(MulAdd(scale, LoadRow(m.in->bias.data()), shift));
+  }
+  return TanhOf(v) - rest;
+}
+
+// Stage by stage, so that the frames of a stage do not wait for each other.
+template <bool kMoves>
+HWY_INLINE void Frames(const NarrowLayer& m, const LayerFilm& film, float* state, size_t t, size_t end, float* h) {
+  constexpr size_t kTogether = 16;
+  alignas(kAlignment) float rows[kTogether * kWide];
+  while (t < end) {
+    const size_t n = HWY_MIN(kTogether, end - t);
+    float* const in = h + t * kWide;
+    Listen(m.bank, in, n, state, rows);
+    for (size_t i = 0; i < n; ++i) StoreRow(Bend<kMoves>(m, film, t + i, LoadRow(rows + i * kWide)), rows + i * kWide);
+    for (size_t i = 0; i < n; ++i)
+      StoreRow(LoadRow(in + i * kWide) + Product(*m.out, LoadRow(rows + i * kWide)), in + i * kWide);
+    t += n;
+  }
+}
+
+#if HWY_TARGET == HWY_AVX3
+
+// ---- groups of 16 frames
+
+inline constexpr size_t kGroupFrames = 16, kRowPairs = kGroupFrames / 2;
+using Full = hn::CappedTag<float, kGroupFrames>;
+using FullV = hn::Vec<Full>;
+
+HWY_INLINE FullV LoadTwice(const float* row) { return FullV{_mm512_broadcast_f32x8(_mm256_loadu_ps(row))}; }
+
+// A 4 x 4 transpose within each quarter.
+HWY_INLINE void TransposeQuarters(FullV (&v)[4]) {
+  const hn::Repartition<double, Full> pairs;
+  const Full d;
+  const auto two = [&](FullV x) HWY_ATTR { return hn::BitCast(pairs, x); };
+  const FullV a = hn::InterleaveLower(d, v[0], v[1]), b = hn::InterleaveUpper(d, v[0], v[1]),
+              c = hn::InterleaveLower(d, v[2], v[3]), e = hn::InterleaveUpper(d, v[2], v[3]);
+  v[0] = hn::BitCast(d, hn::InterleaveLower(pairs, two(a), two(c)));
+  v[1] = hn::BitCast(d, hn::InterleaveUpper(pairs, two(a), two(c)));
+  v[2] = hn::BitCast(d, hn::InterleaveLower(pairs, two(b), two(e)));
+  v[3] = hn::BitCast(d, hn::InterleaveUpper(pairs, two(b), two(e)));
+}
+
+// The frames that the lanes of a channel hold.
+alignas(64) inline constexpr float kFrameOfLane[kGroupFrames] = {0, 2, 4, 6, 1, 3, 5, 7, 8, 10, 12, 14, 9, 11, 13, 15};
+
+// From pairs of rows, frame 2 i in the lower half, to one vector a channel, and back.
+HWY_INLINE void RowsToChannels(const FullV (&rows)[kRowPairs], FullV (&channels)[kWide]) {
+  FullV low[4] = {rows[0], rows[1], rows[2], rows[3]}, high[4] = {rows[4], rows[5], rows[6], rows[7]};
+  TransposeQuarters(low), TransposeQuarters(high);
+  for (size_t c = 0; c < 4; ++c) {
+    channels[c] = FullV{_mm512_shuffle_f32x4(low[c].raw, high[c].raw, 0x88)};
+    channels[4 + c] = FullV{_mm512_shuffle_f32x4(low[c].raw, high[c].raw, 0xdd)};
+  }
+}
+HWY_INLINE void ChannelsToRows(const FullV (&channels)[kWide], FullV (&rows)[kRowPairs]) {
+  const __m512i first = _mm512_setr_epi64(0, 1, 8, 9, 2, 3, 10, 11),
+                second = _mm512_setr_epi64(4, 5, 12, 13, 6, 7, 14, 15);
+  FullV low[4], high[4];
+  for (size_t c = 0; c < 4; ++c) {
+    const __m512d a = _mm512_castps_pd(channels[c].raw), b = _mm512_castps_pd(channels[4 + c].raw);
+    low[c] = FullV{_mm512_castpd_ps(_mm512_permutex2var_pd(a, first, b))};
+    high[c] = FullV{_mm512_castpd_ps(_mm512_permutex2var_pd(a, second, b))};
+  }
+  TransposeQuarters(low), TransposeQuarters(high);
+  for (size_t i = 0; i < 4; ++i) rows[i] = low[i], rows[4 + i] = high[i];
+}
+
+// The states of two modes in each vector.
+struct PairedBank {
+  FullV re[kPairs], im[kPairs];
+};
+
+HWY_INLINE PairedBank LoadPairedBank(const float* state) {
+  const Full d;
+  return {{hn::LoadU(d, state), hn::LoadU(d, state + kGroupFrames)},
+          {hn::LoadU(d, state + 2 * kGroupFrames), hn::LoadU(d, state + 3 * kGroupFrames)}};
+}
+HWY_INLINE void StorePairedBank(const PairedBank& bank, float* state) {
+  const Full d;
+  for (size_t p = 0; p < kPairs; ++p) {
+    hn::StoreU(bank.re[p], d, state + p * kGroupFrames);
+    hn::StoreU(bank.im[p], d, state + (kPairs + p) * kGroupFrames);
+  }
+}
+
+HWY_INLINE FullV AdvancePair(const S4dKernel& s, FullV u, PairedBank& bank) {
+  const Full d;
+  const auto at = [&](const float* rows, size_t pair) HWY_ATTR { return hn::LoadU(d, rows + pair * kGroupFrames); };
+  FullV sum;
+  for (size_t p = 0; p < kPairs; ++p) {
+    sum = p == 0 ? hn::Mul(at(s.c_re, p), bank.re[p]) : hn::MulAdd(at(s.c_re, p), bank.re[p], sum);
+    sum = hn::NegMulAdd(at(s.c_im, p), bank.im[p], sum);
+  }
+  for (size_t p = 0; p < kPairs; ++p) {
+    const FullV z_re = at(s.z_re, p), z_im = at(s.z_im, p);
+    const FullV re = hn::MulAdd(z_re, bank.re[p], hn::NegMulAdd(z_im, bank.im[p], u));
+    bank.im[p] = hn::MulAdd(z_re, bank.im[p], hn::Mul(z_im, bank.re[p]));
+    bank.re[p] = re;
+  }
+  return sum;
+}
+
+// Rows 2 i and 2 i + 1 of h.
+HWY_INLINE FullV ListenToPair(const S4dKernel& s, const float* h, size_t i, PairedBank& bank) {
+  const Full d;
+  const float* row = h + 2 * i * kWide;
+  const FullV first = AdvancePair(s, LoadTwice(row), bank), second = AdvancePair(s, LoadTwice(row + kWide), bank);
+  const FullV sum = hn::Add(hn::ConcatLowerLower(d, second, first), hn::ConcatUpperUpper(d, second, first));
+  return hn::MulAdd(LoadTwice(s.D), hn::LoadU(d, row), sum);
+}
+
+HWY_INLINE FullV ProductRow(const PackedLinear& w, const FullV (&x)[kWide], size_t row) {
+  const Full d;
+  const float* weights = w.f32.data() + row;
+  const auto weight = [&](size_t k) HWY_ATTR { return hn::Set(d, weights[k * kWide]); };
+  FullV sum[4] = {hn::MulAdd(weight(0), x[0], hn::Set(d, w.bias[row]))};
+  for (size_t k = 1; k < 4; ++k) sum[k] = hn::Mul(weight(k), x[k]);
+  for (size_t k = 4; k < kWide; ++k) sum[k - 4] = hn::MulAdd(weight(k), x[k], sum[k - 4]);
+  return hn::Add(hn::Add(sum[0], sum[1]), hn::Add(sum[2], sum[3]));
+}
+
+// One channel of stage 2.
+template <bool kMoves>
+HWY_INLINE FullV BendChannel(const NarrowLayer& m, const LayerFilm& moving, FullV time, const FullV (&x)[kWide],
+                             size_t c) {
+  const Full d;
+  FullV v = ProductRow(*m.in, x, c), rest = hn::Set(d, m.rest[c]);
+  if constexpr (kMoves) {
+    const auto film = [&](size_t at) HWY_ATTR {
+      return hn::MulAdd(hn::Set(d, moving.slope[at]), time, hn::Set(d, moving.base[at]));
+    };
+    const FullV scale = hn::Add(hn::Set(d, 1.0f), film(c)), shift = film(kWide + c);
+    v = hn::MulAdd(scale, v, shift);
+    if (m.rest_moves) rest = Tanh(d, hn::MulAdd(scale, hn::Set(d, m.in->bias[c]), shift));
+  }
+  return hn::Sub(Tanh(d, v), rest);
+}
+
+// Stages 2 and 3 for the 16 rows at h, whose stage 1 is in `rows`. Stage 1 of the next 16 rows, if there are any, goes
+// in between, because each of its frames waits for the one before.
+template <bool kMoves, bool kNext>
+HWY_INLINE void Group(const NarrowLayer& m, const LayerFilm& film, size_t t, float* h, PairedBank& bank,
+                      FullV (&rows)[kRowPairs]) {
+  const Full d;
+  FullV x[kWide], a[kWide];
+  RowsToChannels(rows, x);
+  const FullV time = hn::Add(hn::Set(d, film.first + float(t)), hn::Load(d, kFrameOfLane));
+  for (size_t c = 0; c < kWide; ++c) {
+    a[c] = BendChannel<kMoves>(m, film, time, x, c);
+    if constexpr (kNext) rows[c] = ListenToPair(m.bank, h + kGroupFrames * kWide, c, bank);
+  }
+  for (size_t c = 0; c < kWide; ++c) x[c] = ProductRow(*m.out, a, c);
+  FullV added[kRowPairs];
+  ChannelsToRows(x, added);
+  for (size_t i = 0; i < kRowPairs; ++i, h += 2 * kWide) hn::StoreU(hn::Add(hn::LoadU(d, h), added[i]), d, h);
+}
+
+// Returns the number of frames that it processed.
+template <bool kMoves>
+HWY_INLINE size_t Groups(const NarrowLayer& m, const LayerFilm& film, float* state, size_t frames, float* h) {
+  const size_t groups = frames / kGroupFrames;
+  if (groups == 0) return 0;
+  PairedBank bank = LoadPairedBank(state);
+  FullV rows[kRowPairs];
+  for (size_t i = 0; i < kRowPairs; ++i) rows[i] = ListenToPair(m.bank, h, i, bank);
+  size_t t = 0;
+  for (size_t g = 1; g < groups; ++g, t += kGroupFrames) Group<kMoves, true>(m, film, t, h + t * kWide, bank, rows);
+  Group<kMoves, false>(m, film, t, h + t * kWide, bank, rows);
+  StorePairedBank(bank, state);
+  return t + kGroupFrames;
+}
+
+HWY_INLINE Row ListenOnce(const S4dKernel& s, const Row& u, float* state) {
+  const Full d;
+  PairedBank bank = LoadPairedBank(state);
+  const FullV sum = AdvancePair(s, hn::Combine(d, u.part[0], u.part[0]), bank);
+  StorePairedBank(bank, state);
+  return {hn::Add(hn::LowerHalf(sum), hn::UpperHalf(Channels(), sum))};
+}
+#else
+template <bool kMoves>
+HWY_INLINE size_t Groups(const NarrowLayer&, const LayerFilm&, float*, size_t, float*) {
+  return 0;
+}
+
+HWY_INLINE Row ListenOnce(const S4dKernel& s, const Row& u, float* re_state) {
+  const auto at = [](const float* rows, size_t mode) HWY_ATTR { return LoadRow(rows + mode * kWide); };
+  float* im_state = re_state + kNarrowModes * kWide;
+  Row sum[2];
+  for (size_t m = 0; m < kNarrowModes; ++m) {
+    const Row re = at(re_state, m), im = at(im_state, m), z_re = at(s.z_re, m), z_im = at(s.z_im, m);
+    sum[m % 2] = m < 2 ? at(s.c_re, m) * re : MulAdd(at(s.c_re, m), re, sum[m % 2]);
+    sum[m % 2] = NegMulAdd(at(s.c_im, m), im, sum[m % 2]);
+    StoreRow(MulAdd(z_re, re, NegMulAdd(z_im, im, u)), re_state + m * kWide);
+    StoreRow(MulAdd(z_re, im, z_im * re), im_state + m * kWide);
+  }
+  return sum[0] + sum[1];
+}
+#endif
+
+template <bool kMoves>
+HWY_NOINLINE void Layer(const NarrowLayer& m, const LayerFilm& film, float* state, size_t frames, float* h) {
+  const size_t done = Groups<kMoves>(m, film, state, frames, h);
+  if (done < frames) Frames<kMoves>(m, film, state, done, frames, h);
+}
+
+// A single frame stays in registers from layer to layer.
+HWY_INLINE void OneFrame(std::span<const NarrowLayer> layers, const NarrowRun& run, float* h) {
+  Row u = LoadRow(h);
+  for (const NarrowLayer& m : layers) {
+    const LayerFilm film = FilmOf(m, run);
+    const Row x = MulAdd(LoadRow(m.bank.D), u, ListenOnce(m.bank, u, run.arena + m.state_at));
+    u = u + Product(*m.out, film.base ? Bend<true>(m, film, 0, x) : Bend<false>(m, film, 0, x));
+  }
+  StoreRow(u, h);
+}
+
+void NarrowLayers(std::span<const NarrowLayer> layers, const NarrowRun& run, float* h) {
+  if (run.frames == 1) return OneFrame(layers, run, h);
+  for (const NarrowLayer& m : layers) {
+    const LayerFilm film = FilmOf(m, run);
+    if (film.base)
+      Layer<true>(m, film, run.arena + m.state_at, run.frames, h);
+    else
+      Layer<false>(m, film, run.arena + m.state_at, run.frames, h);
+  }
+}
+#endif
+
+}  // namespace HWY_NAMESPACE
+}  // namespace coil::ssm
+HWY_AFTER_NAMESPACE();
