@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "sensor/engine/shard.h"
+#include "sensor/formats/duration.h"
 #include "sensor/formats/made_record.h"
 
 namespace coil::sensor {
@@ -20,15 +21,18 @@ constexpr size_t kRecordsAtOnce = 4096;      // results are passed on after this
 constexpr size_t kLeastAtOnce = 64;
 constexpr uint64_t kTellOfNothingUsed = 20;  // after this many records without a usable one, warn: it is no accident
 
-StateFile::Identity identity_of(const ssm::Model& model) {
+StateFile::Identity identity_of(const ssm::Model& model, const Intervals& every) {
+  const std::string intervals = !every.exist() ? ""
+                                               : ", --every " + describe_duration(1e-9 * double(every.length_ns)) +
+                                                     " --aggregate " + name_of(every.aggregate);
   const std::string bytes = std::to_string(model.state_layout()->size * sizeof(float));
   const std::string layout =
       LayoutText::of(SensorMemory()) + " " + LayoutText::of(SeriesMemory(normaliser_window(model)));
   char id[20];
   std::snprintf(id, sizeof id, "%016llx", static_cast<unsigned long long>(XXH3_64bits(layout.data(), layout.size())));
-  return {"model " + model.hash() + " with " + bytes + " bytes a series and the layout " + id,
+  return {"model " + model.hash() + " with " + bytes + " bytes a series and the layout " + id + intervals,
           "model " + model.hash() + " with " + bytes + " + " + std::to_string(sizeof(SeriesMemory)) +
-              " bytes a series and " + std::to_string(sizeof(SensorMemory)) + " a sensor"};
+              " bytes a series and " + std::to_string(sizeof(SensorMemory)) + " a sensor" + intervals};
 }
 
 }  // namespace
@@ -82,7 +86,7 @@ Engine::Engine(std::shared_ptr<const ssm::Model> model, EngineOptions options, C
     shards_.push_back(std::make_unique<Shard>(model_, options_, schema_, counters_, bound));
   if (options_.state.empty() && bound > 0) {
     StateFile::Content nothing;
-    overflow_ = std::make_unique<StateFile>("", identity_of(*model_), nothing);
+    overflow_ = std::make_unique<StateFile>("", identity_of(*model_, options_.every), nothing);
   }
   if (!options_.partitioned) whole_ = &open("", -1);
   if (options_.resume) recall_opening();
@@ -102,7 +106,7 @@ Partition& Engine::open(const std::string& topic, int32_t number) {
     path += name;
   }
   StateFile::Content content;
-  partition->file = std::make_unique<StateFile>(path, identity_of(*model_), content);
+  partition->file = std::make_unique<StateFile>(path, identity_of(*model_, options_.every), content);
   partition->next_offset = content.position;
   partition->saved_offset = content.pieces.empty() && content.position == 0 ? -1 : content.position;
   partition->saved_place = content.place;
@@ -112,7 +116,7 @@ Partition& Engine::open(const std::string& topic, int32_t number) {
     if (options_.resume) old_pending_ = std::move(content.pending);
   }
   for (const auto& [key, piece] : content.pieces) {
-    shards_[std::hash<std::string>()(key) % shards_.size()]->sensors().add_stored(key, *partition->file, piece);
+    shards_[shard_of(key)]->sensors().add_stored(key, *partition->file, piece);
   }
   for (const auto& [key, mark] : content.marks) silence_.recall(key, partition.get(), mark, now_);
   if (!content.taken_names.empty()) {
@@ -122,6 +126,12 @@ Partition& Engine::open(const std::string& topic, int32_t number) {
   }
   update_counters();
   return *partition;
+}
+
+// The sensors of a group share a shard.
+size_t Engine::shard_of(const std::string& key) const {
+  const std::string group = Schema::is_group(key) ? key : schema_.group_of(key);
+  return std::hash<std::string>()(group.empty() ? key : group) % shards_.size();
 }
 
 // Returns true if the message's results were not delivered before, and its partition.
@@ -269,9 +279,7 @@ void Engine::process_arrivals(Sink& sink) {
       if (!record.error.empty()) continue;
       record.unusable = schema_.select(record.record, record.message->topic, record.selection, record.what);
       record.may_clash = may_clash(record.record, options_.prefix);
-      arrivals[i]->shard = record.unusable == Unusable::kNo
-                               ? std::hash<std::string>()(record.selection.key) % shards_.size()
-                               : i % shards_.size();
+      arrivals[i]->shard = record.unusable == Unusable::kNo ? shard_of(record.selection.key) : i % shards_.size();
     }
   });
   if (settled_) {  // otherwise all of them are malformed
@@ -357,7 +365,8 @@ void Engine::use(std::shared_ptr<const AllSensorSettings> settings) {
 
 // A record that is released ends its sensor's silence. Its time may also show that other sensors are silent.
 void Engine::notice_silence(const PendingRecord& record, Partition* partition, Sink& sink) {
-  if (!record.sensor) return;  // none of its numbers has been seen yet
+  if (!record.sensor) return;      // none of its numbers has been seen yet
+  if (record.is_interval) return;  // its records were signs of life
   if (record.fate == PendingRecord::Fate::kHeld) return silence_.hear(record.selection.key, now_);
   silence_.see(record.selection.key, partition, record.arriving, now_, report_to(sink));
 }
@@ -370,7 +379,8 @@ void Engine::hand_out(PendingRecord& record, Partition* partition, Sink& sink) {
   }
   complain_of(record);
   if (silence_.is_on()) notice_silence(record, partition, sink);
-  if (record.fate == PendingRecord::Fate::kHeld || record.fate == PendingRecord::Fate::kDuplicate) return;
+  using Fate = PendingRecord::Fate;
+  if (record.fate == Fate::kHeld || record.fate == Fate::kDuplicate || record.fate == Fate::kCollected) return;
   sink.write(record.result);
 }
 
@@ -472,7 +482,8 @@ void Engine::finish(Sink& sink, bool has_ended) {
       partition->next_offset = cut.message->offset + 1;
   }
   process_arrivals(sink);
-  if (!options_.state.empty() || options_.reorder_records == 0 || !settled_) return;
+  const bool has_waiting = options_.reorder_records > 0 || options_.every.exist();
+  if (!options_.state.empty() || !has_waiting || !settled_) return;
   std::vector<std::unique_ptr<PendingRecord>> released;
   for (const auto& shard : shards_) shard->release_all(released, formats(sink), *names_.back());
   std::stable_sort(released.begin(), released.end(),
@@ -497,7 +508,9 @@ void Engine::save(Partition& partition, const std::string& place) {
   content.taken_names = names_.back()->taken();
   for (const auto& shard : shards_) shard->sensors().save(*partition.file, content.pieces);
   if (silence_.is_on()) {
-    for (const auto& [key, piece] : content.pieces) content.marks.emplace(key, silence_.mark(key));
+    for (const auto& [key, piece] : content.pieces) {
+      if (!Schema::is_group(key)) content.marks.emplace(key, silence_.mark(key));
+    }
   }
   partition.file->commit(content);
   partition.changed = false;

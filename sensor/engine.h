@@ -99,6 +99,7 @@ class Engine {
   SilenceWatch::Report report_to(Sink& sink);
   std::string text_of(const Silence& silence);
   void complain_of(const PendingRecord& record);
+  size_t shard_of(const std::string& key) const;
   void on_all(size_t arrivals, const std::function<void(size_t share)>& task);
   const Format& output() const { return other_format_ ? *other_format_ : *cutter_.format(); }
   Shard::Formats formats(const Sink& sink) const;

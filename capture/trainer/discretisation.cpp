@@ -49,15 +49,17 @@ Mode mode_of(const Bank& bank, const T* p, size_t n) {
 }  // namespace
 
 template <class T>
-void discretise(const ParameterMap& map, const T* parameters, T* modes) {
+void discretise(const ParameterMap& map, const T* parameters, T* modes, size_t share, size_t shares) {
+  size_t turn = 0;
   for (const Bank& bank : banks_of(map)) {
-    for (size_t n = 0; n < bank.count; ++n) {
+    for (size_t n = 0; n < bank.count && turn % shares == share; ++n) {
       const Mode mode = mode_of(bank, parameters + bank.at, n);
       const Complex c = 2.0 * mode.C * mode.z_less_one / mode.A;
       modes[n] = T(mode.z.real()), modes[bank.count + n] = T(mode.z.imag());
       modes[2 * bank.count + n] = T(c.real()), modes[3 * bank.count + n] = T(c.imag());
     }
     modes += kModeValues * bank.count;
+    ++turn;
   }
 }
 
@@ -80,8 +82,8 @@ void chain_modes(const ParameterMap& map, const T* parameters, double* gradient)
   }
 }
 
-template void discretise(const ParameterMap&, const float*, float*);
-template void discretise(const ParameterMap&, const double*, double*);
+template void discretise(const ParameterMap&, const float*, float*, size_t, size_t);
+template void discretise(const ParameterMap&, const double*, double*, size_t, size_t);
 template void chain_modes(const ParameterMap&, const float*, double*);
 template void chain_modes(const ParameterMap&, const double*, double*);
 

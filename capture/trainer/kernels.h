@@ -11,7 +11,12 @@
 //   M_n = sum_t g s_n = sum_t h m_n + s_n[-1] z_n m_n[0]
 //   Q_n = sum_t c^-1 dL/dz = sum_t h q_n + s_n[-1] (m_n[0] + z_n q_n[0]),     dL = Re(M dc + c Q dz)
 //
-// so the backward pass needs no states of the forward pass. The rest of a layer, with per-lane scale and shift:
+// so the backward pass needs no states of the forward pass. The states before a segment depend on z, too: their
+// derivative P_n = ds_n/dz_n is carried with them, and exact for a layer's own modes.
+//
+//   P_n[t] = s_n[t-1] + z_n P_n[t-1]       Q_n += z_n m_n[0] P_n[-1]
+//
+// The rest of a layer, with per-lane scale and shift:
 //
 //   p = scale (W_in y) + shift,  a = tanh(p) - tanh(shift),  h' = h + W_out a
 //
@@ -133,32 +138,32 @@ struct Kernels {
 
   // rest = tanh(shift), `count` vectors
   void (*rest)(const T* shift, T* rest, size_t count);
-  // x, out: [kBlockFrames]; before, state: [layer][d][pairs][kStates], the states before and after the block. They may
-  // be the same array.
-  void (*forward)(const Weights<T>&, const Conditions<T>&, const T* x, T* out, const T* before, T* state, Tape<T>&);
+  // x, out: [kBlockFrames]; state: [layer][d][pairs][kStates], updated. derivative: of the states, which it resembles,
+  // updated; or null.
+  void (*forward)(const Weights<T>&, const Conditions<T>&, const T* x, T* out, T* state, T* derivative, Tape<T>&);
   // out_gradient: [kBlockFrames]; adjoint: [layer][d][pairs][kAdjoints], updated backwards. Adds to `gradient`, which
   // has the places of ParameterMap up to `knobs`, then [layer][d]: the sum of a's gradient. C's places hold M,
   // log_A_real's and A_imag's hold Q. W_in's and in_bias's gradients are those of scale W_in and shift.
   void (*backward)(const Weights<T>&, const Conditions<T>&, const T* x, const T* out_gradient, Tape<T>&, T* adjoint,
                    T* gradient);
-  // Call after the first block: adds the contribution of the initial states to M and Q.
-  void (*add_initial_state)(const Weights<T>&, const T* state, const T* adjoint, T* gradient);
+  // Call after the first block: adds the contribution of the initial states and of their derivatives to M and Q.
+  void (*add_initial_state)(const Weights<T>&, const T* state, const T* derivative, const T* adjoint, T* gradient);
   // Energies of the target. counts: 1 where a frame is scored, else 0. weight: [1]
   LossSums (*energy)(const T* target, const T* counts, const T* weight, size_t frames);
   // Replaces the output by the gradient of k_plain/2 |e|^2 + k_pre/2 |pre-emphasised e|^2, e = output - target. Returns
   // the sums.
   LossSums (*loss)(T* output, const T* target, const T* counts, const T* weight, size_t frames, T k_plain, T k_pre);
 
-  // Any number of frames: computes y from v. state: [count][kStates], updated
-  void (*filter)(const OutputFilter<T>&, const T* v, T* y, T* state, size_t frames);
-  // state: before the first frame. gradient: the places of FilterMap, with M and Q as in a layer; it and adjoint are
-  // overwritten.
-  void (*filter_back)(const OutputFilter<T>&, const T* v, const T* of_y, T* of_v, const T* state, size_t frames,
-                      T* adjoint, T* gradient);
+  // Any number of frames: computes y from v. state, derivative (or null): [count][kStates], updated
+  void (*filter)(const OutputFilter<T>&, const T* v, T* y, T* state, T* derivative, size_t frames);
+  // state, derivative: before the first frame. gradient: the places of FilterMap, with M and Q as in a layer; it and
+  // adjoint are overwritten.
+  void (*filter_back)(const OutputFilter<T>&, const T* v, const T* of_y, T* of_v, const T* state, const T* derivative,
+                      size_t frames, T* adjoint, T* gradient);
 
   // With a slow path, replaces forward and backward. The gradient lacks the parts that the film vector changes: knobs
   // and output row.
-  void (*forward_moving)(const Weights<T>&, const MovingFilm<T>&, const T* x, T* out, const T* before, T* state,
+  void (*forward_moving)(const Weights<T>&, const MovingFilm<T>&, const T* x, T* out, T* state, T* derivative,
                          Tape<T>&);
   void (*backward_moving)(const Weights<T>&, const MovingFilm<T>&, const T* x, const T* out_gradient, Tape<T>&,
                           T* adjoint, T* gradient);

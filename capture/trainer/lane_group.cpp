@@ -1,21 +1,20 @@
-// Processes a segment of a vector of lanes. The states at the start of every second block are saved. The backward pass
-// recomputes the two blocks from them, which is cheaper than storing all intermediate values.
+// Processes a segment of a vector of lanes. The intermediate values of its last frames are kept, as many as fit into a
+// shared cache. Those of the frames before are computed once more, from saved states: memory would be slower.
 #include "capture/trainer/lane_group.h"
 
 #include <algorithm>
 
 #include "capture/trainer/discretisation.h"
 #include "capture/trainer/film.h"
-#include "hwy/cache_control.h"
 
 namespace coil::capture {
 namespace {
 
-constexpr size_t kMarkBlocks = 2;  // between saved states
+constexpr size_t kKeptBlocks = 32;  // between saved states
 
-template <class T>
-void prefetch(const T* values, size_t count) {
-  for (size_t i = 0; i < count; i += ssm::kAlignment / sizeof(T)) hwy::Prefetch(values + i);
+size_t marks_in(size_t segment_frames) {
+  const size_t blocks = segment_frames / kBlockFrames;
+  return (blocks + kKeptBlocks - 1) / kKeptBlocks;
 }
 
 }  // namespace
@@ -23,13 +22,15 @@ void prefetch(const T* values, size_t count) {
 template <class T>
 Workspace<T>::Workspace(const ParameterMap& map, size_t lanes, size_t segment_frames)
     : passing(map.shape, lanes, 0),
-      tape(map.shape, lanes, kMarkBlocks),
+      tape(map.shape, lanes, std::min(kKeptBlocks, segment_frames / kBlockFrames)),
       output(segment_frames * lanes),
-      marks(segment_frames / (kMarkBlocks * kBlockFrames) * map.shape.layers * map.modes() * kStates * lanes),
+      marks(marks_in(segment_frames) * map.shape.layers * map.modes() * kStates * lanes),
       again(map.shape.layers * map.modes() * kStates * lanes),
       adjoint(map.shape.layers * map.modes() * kAdjoints * lanes),
       gradient((map.knobs + map.shape.layers * map.shape.d_model) * lanes),
+      start_derivative(again.size()),
       filter_start(map.shape.filter_modes * kStates * lanes),
+      filter_start_derivative(filter_start.size()),
       filter_adjoint(map.shape.filter_modes * kAdjoints * lanes),
       filter_gradient(map.filter_bank.size * lanes) {
   if (map.shape.filter_modes > 0)
@@ -41,8 +42,10 @@ LaneGroup<T>::LaneGroup(const ParameterMap& map, const Kernels<T>& kernels, size
     : map_(map), kernels_(kernels), segment_frames_(segment_frames) {
   const size_t lanes = kernels.lanes, width = map.shape.layers * map.shape.d_model;
   for (auto* frames : {&input_, &target_, &counts_}) frames->assign(segment_frames * lanes, T(0));
-  state_.assign(map.shape.layers * map.modes() * kStates * lanes, T(0));
-  filter_state_.assign(map.shape.filter_modes * kStates * lanes, T(0));
+  for (auto* of_layers : {&state_, &derivative_})
+    of_layers->assign(map.shape.layers * map.modes() * kStates * lanes, T(0));
+  for (auto* of_filter : {&filter_state_, &filter_derivative_})
+    of_filter->assign(map.shape.filter_modes * kStates * lanes, T(0));
   weight_.assign(lanes, T(1));
   for (auto* values : {&scale_, &shift_, &rest_}) values->assign(width * lanes, T(0));
   output_row_.assign(map.shape.d_model * lanes, T(0));
@@ -81,9 +84,16 @@ void LaneGroup<T>::prepare() {
 
 template <class T>
 void LaneGroup<T>::clear_state(size_t lane) {
-  for (auto* state : {&state_, &filter_state_})
+  for (auto* state : {&state_, &derivative_, &filter_state_, &filter_derivative_})
     for (size_t i = lane; i < state->size(); i += lanes()) (*state)[i] = T(0);
   if (slow_) slow_->clear_state(lane);
+}
+
+template <class T>
+void LaneGroup<T>::continue_from(LaneGroup& other) {
+  state_ = other.state_, derivative_ = other.derivative_;
+  filter_state_ = other.filter_state_, filter_derivative_ = other.filter_derivative_;
+  if (slow_) slow_->state() = other.slow_->state();
 }
 
 template <class T>
@@ -91,9 +101,10 @@ void LaneGroup<T>::forward(const Weights<T>& weights, size_t frames, T* output, 
   if (slow_) slow_->forward(weights.parameters, frames / SlowMap::kHopFrames);
   T* unfiltered = map_.shape.filter_modes > 0 ? workspace.unfiltered.data() : output;
   for (size_t t = 0; t < frames; t += kBlockFrames) {
-    forward_block(weights, t, unfiltered + t * lanes(), state_.data(), state_.data(), workspace.passing);
+    forward_block(weights, t, unfiltered + t * lanes(), state_.data(), nullptr, workspace.passing);
   }
-  if (map_.shape.filter_modes > 0) kernels_.filter(filter(weights), unfiltered, output, filter_state_.data(), frames);
+  if (map_.shape.filter_modes > 0)
+    kernels_.filter(filter(weights), unfiltered, output, filter_state_.data(), nullptr, frames);
 }
 
 template <class T>
@@ -103,13 +114,13 @@ OutputFilter<T> LaneGroup<T>::filter(const Weights<T>& weights) const {
 }
 
 template <class T>
-void LaneGroup<T>::forward_block(const Weights<T>& weights, size_t frame, T* output, const T* before, T* state,
+void LaneGroup<T>::forward_block(const Weights<T>& weights, size_t frame, T* output, T* state, T* derivative,
                                  Tape<T>& tape) {
   const T* input = &input_[frame * lanes()];
   if (slow_)
-    kernels_.forward_moving(weights, slow_->film(frame), input, output, before, state, tape);
+    kernels_.forward_moving(weights, slow_->film(frame), input, output, state, derivative, tape);
   else
-    kernels_.forward(weights, conditions(), input, output, before, state, tape);
+    kernels_.forward(weights, conditions(), input, output, state, derivative, tape);
 }
 
 template <class T>
@@ -126,18 +137,20 @@ template <class T>
 void LaneGroup<T>::forward(const Weights<T>& weights, Workspace<T>& ws) {
   if (slow_) slow_->forward(weights.parameters, segment_frames_ / SlowMap::kHopFrames);
   const bool has_filter = map_.shape.filter_modes > 0;
-  std::copy(filter_state_.begin(), filter_state_.end(), ws.filter_start.begin());
+  ws.start_derivative = derivative_;
+  ws.filter_start = filter_state_, ws.filter_start_derivative = filter_derivative_;
   T* unfiltered = has_filter ? ws.unfiltered.data() : ws.output.data();
   const size_t blocks = segment_frames_ / kBlockFrames;
-  std::copy(state_.begin(), state_.end(), ws.marks.begin());
   for (size_t b = 0; b < blocks; ++b) {
-    const auto mark = [&](size_t at) {
-      return at % kMarkBlocks == 0 && at < blocks ? &ws.marks[at / kMarkBlocks * state_.size()] : state_.data();
-    };
-    const size_t frame = b * kBlockFrames;
-    forward_block(weights, frame, unfiltered + frame * lanes(), mark(b), mark(b + 1), ws.passing);
+    const size_t frame = b * kBlockFrames, mark = b / kKeptBlocks;
+    ws.tape.block = b % kKeptBlocks;
+    if (ws.tape.block == 0) std::copy(state_.begin(), state_.end(), &ws.marks[mark * state_.size()]);
+    forward_block(weights, frame, unfiltered + frame * lanes(), state_.data(), derivative_.data(),
+                  mark + 1 < marks_in(segment_frames_) ? ws.passing : ws.tape);
   }
-  if (has_filter) kernels_.filter(filter(weights), unfiltered, ws.output.data(), filter_state_.data(), segment_frames_);
+  if (has_filter)
+    kernels_.filter(filter(weights), unfiltered, ws.output.data(), filter_state_.data(), filter_derivative_.data(),
+                    segment_frames_);
 }
 
 template <class T>
@@ -150,7 +163,8 @@ template <class T>
 const T* LaneGroup<T>::filter_back(const Weights<T>& weights, Workspace<T>& ws, double* gradient) {
   if (map_.shape.filter_modes == 0) return ws.output.data();
   kernels_.filter_back(filter(weights), ws.unfiltered.data(), ws.output.data(), ws.of_unfiltered.data(),
-                       ws.filter_start.data(), segment_frames_, ws.filter_adjoint.data(), ws.filter_gradient.data());
+                       ws.filter_start.data(), ws.filter_start_derivative.data(), segment_frames_,
+                       ws.filter_adjoint.data(), ws.filter_gradient.data());
   for (size_t i = 0; i < map_.filter_bank.size; ++i)
     for (size_t lane = 0; lane < lanes(); ++lane)
       gradient[map_.filter + i] += double(ws.filter_gradient[i * lanes() + lane]);
@@ -164,18 +178,21 @@ void LaneGroup<T>::backward(const Weights<T>& weights, Workspace<T>& ws, double*
   std::fill(ws.gradient.begin(), ws.gradient.end(), T(0));
   if (slow_) slow_->clear_gradient();
   alignas(ssm::kAlignment) T ignored[kBlockFrames * kMaxLanes];
-  for (size_t m = segment_frames_ / (kMarkBlocks * kBlockFrames); m-- > 0;) {
-    const size_t begin = m * kMarkBlocks * kBlockFrames;
-    const T* state = &ws.marks[m * state_.size()];
-    if (m > 0) prefetch(state - state_.size(), state_.size());  // all marks do not fit into the L2 cache
-    for (ws.tape.block = 0; ws.tape.block < kMarkBlocks; ++ws.tape.block, state = ws.again.data())
-      forward_block(weights, begin + ws.tape.block * kBlockFrames, ignored, state, ws.again.data(), ws.tape);
-    while (ws.tape.block-- > 0) {
-      const size_t frame = begin + ws.tape.block * kBlockFrames;
-      backward_block(weights, frame, of_network + frame * lanes(), ws);
+  const size_t blocks = segment_frames_ / kBlockFrames;
+  for (size_t mark = marks_in(segment_frames_); mark-- > 0;) {
+    const size_t first = mark * kKeptBlocks, end = std::min(blocks, first + kKeptBlocks);
+    std::copy_n(&ws.marks[mark * state_.size()], state_.size(), ws.again.begin());
+    for (size_t b = first; b < end && end < blocks; ++b) {
+      ws.tape.block = b - first;
+      forward_block(weights, b * kBlockFrames, ignored, ws.again.data(), nullptr, ws.tape);
+    }
+    for (size_t b = end; b-- > first;) {
+      ws.tape.block = b - first;
+      backward_block(weights, b * kBlockFrames, of_network + b * kBlockFrames * lanes(), ws);
     }
   }
-  kernels_.add_initial_state(weights, ws.marks.data(), ws.adjoint.data(), ws.gradient.data());
+  kernels_.add_initial_state(weights, ws.marks.data(), ws.start_derivative.data(), ws.adjoint.data(),
+                             ws.gradient.data());
   if (slow_)
     add_moving_gradients(weights.parameters, ws.gradient.data(), gradient);
   else

@@ -19,8 +19,11 @@ struct Workspace {
 
   Tape<T> passing, tape;  // of the forward pass, and of the blocks after a mark
   ssm::AlignedVector<T> output, marks, again, adjoint, gradient;
-  // With a filter: its input, the gradient of that, its state before the segment, and buffers of its backward pass.
-  ssm::AlignedVector<T> unfiltered, of_unfiltered, filter_start, filter_adjoint, filter_gradient;
+  ssm::AlignedVector<T> start_derivative;  // before the segment
+  // With a filter: its input, the gradient of that, its state and its derivative before the segment, and buffers of its
+  // backward pass.
+  ssm::AlignedVector<T> unfiltered, of_unfiltered, filter_start, filter_start_derivative, filter_adjoint,
+      filter_gradient;
 };
 
 // One thread at a time.
@@ -38,6 +41,8 @@ class LaneGroup {
   void set_lane(size_t lane, const T* parameters, std::span<const double> knobs, double weight);
   void prepare();  // call after all calls of set_lane
   void clear_state(size_t lane);
+  // Takes over what the lanes of another group remember, whose segments may be of another length.
+  void continue_from(LaneGroup& other);
 
   // [frame][lane], of the next segment. counts: 1 where a frame is scored, else 0.
   T* input() { return input_.data(); }
@@ -45,6 +50,9 @@ class LaneGroup {
   T* counts() { return counts_.data(); }
   ssm::AlignedVector<T>& state() { return state_; }
   ssm::AlignedVector<T>& filter_state() { return filter_state_; }
+  // d(state)/dz of each mode
+  ssm::AlignedVector<T>& derivative() { return derivative_; }
+  ssm::AlignedVector<T>& filter_derivative() { return filter_derivative_; }
   std::optional<SlowLanes<T>>& slow() { return slow_; }
 
   LossSums energy() const { return kernels_.energy(target_.data(), counts_.data(), weight_.data(), segment_frames_); }
@@ -64,8 +72,8 @@ class LaneGroup {
 
  private:
   Conditions<T> conditions() const { return {scale_.data(), shift_.data(), rest_.data(), output_row_.data()}; }
-  // For one block, with a constant or a moving film vector. The states after it are written to `state`.
-  void forward_block(const Weights<T>& weights, size_t frame, T* output, const T* before, T* state, Tape<T>& tape);
+  // For one block, with a constant or a moving film vector. Updates the states.
+  void forward_block(const Weights<T>& weights, size_t frame, T* output, T* state, T* derivative, Tape<T>& tape);
   void backward_block(const Weights<T>& weights, size_t frame, const T* of_output, Workspace<T>& workspace);
   OutputFilter<T> filter(const Weights<T>& weights) const;
   // Computes the gradient of the filter's input from that of its output; returns a pointer to it.
@@ -76,7 +84,8 @@ class LaneGroup {
   ParameterMap map_;
   Kernels<T> kernels_;
   size_t segment_frames_;
-  ssm::AlignedVector<T> input_, target_, counts_, state_, filter_state_, weight_, scale_, shift_, rest_, output_row_;
+  ssm::AlignedVector<T> input_, target_, counts_, state_, derivative_, filter_state_, filter_derivative_;
+  ssm::AlignedVector<T> weight_, scale_, shift_, rest_, output_row_;
   std::vector<std::vector<double>> knobs_;  // one per lane
   std::optional<SlowLanes<T>> slow_;
 };

@@ -40,11 +40,11 @@ HWY_NOINLINE void ActivateMoving(const T* w, const T* bias, const MovingFilm<T>&
 }
 
 template <class T, size_t d, size_t pairs>
-void ForwardMoving(const Weights<T>& w, const MovingFilm<T>& film, const T* x, T* out, const T* before, T* state,
+void ForwardMoving(const Weights<T>& w, const MovingFilm<T>& film, const T* x, T* out, T* state, T* derivative,
                    Tape<T>& tape) {
   constexpr LayerMap map(d, pairs);
   const T* ends = w.parameters + w.layers * map.size;  // input, output, direct
-  ForwardLayers<T, d, pairs>(w, x, before, state, tape, [&](size_t l, const T* y, T* a) {
+  ForwardLayers<T, d, pairs>(w, x, state, derivative, tape, [&](size_t l, const T* y, T* a) {
     const T* p = w.parameters + l * map.size;
     ActivateMoving<T, d>(p + map.in_weight, p + map.in_bias, film, 2 * d * l, y, tape.pre(l), tape.rest(l), a);
   });

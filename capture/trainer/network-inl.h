@@ -74,21 +74,27 @@ struct Modes {
 };
 
 // y += Re(c s) over `count` modes; with `skip`, y is initialised with skip h. Frame t of h and y is at t * step. The
-// states are read from `before` and written to `state`, which may be the same array.
-template <class T, size_t count>
-HWY_INLINE void RunModes(const Modes<T>& k, const T* skip, const T* h, T* y, size_t step, size_t frames,
-                         const T* before, T* state) {
+// states are updated and, with `derives`, their derivatives.
+template <class T, size_t count, bool derives>
+HWY_INLINE void RunModes(const Modes<T>& k, const T* skip, const T* h, T* y, size_t step, size_t frames, T* state,
+                         T* derivative) {
   using V = Vec<T>;
-  V s_re[count], s_im[count], z_re[count], z_im[count], c_re[count], c_im[count];
+  V s_re[count], s_im[count], p_re[count], p_im[count], z_re[count], z_im[count], c_re[count], c_im[count];
   const V direct = Splat(skip ? *skip : T(0));
   COIL_UNROLL for (size_t n = 0; n < count; ++n) {
-    s_re[n] = Load(before, kStates * n), s_im[n] = Load(before, kStates * n + 1);
+    s_re[n] = Load(state, kStates * n), s_im[n] = Load(state, kStates * n + 1);
+    if constexpr (derives) p_re[n] = Load(derivative, kStates * n), p_im[n] = Load(derivative, kStates * n + 1);
     z_re[n] = Splat(k.z_re[n]), z_im[n] = Splat(k.z_im[n]), c_re[n] = Splat(k.c_re[n]), c_im[n] = Splat(k.c_im[n]);
   }
   for (size_t t = 0; t < frames; ++t) {
     const V u = Load(h, t * step);
     V sum = skip ? hn::Mul(direct, u) : Load(y, t * step), less = hn::Zero(Tag<T>());
     COIL_UNROLL for (size_t n = 0; n < count; ++n) {
+      if constexpr (derives) {
+        const V re = hn::NegMulAdd(z_im[n], p_im[n], hn::MulAdd(z_re[n], p_re[n], s_re[n]));
+        p_im[n] = hn::MulAdd(z_im[n], p_re[n], hn::MulAdd(z_re[n], p_im[n], s_im[n]));
+        p_re[n] = re;
+      }
       const V re = hn::NegMulAdd(z_im[n], s_im[n], hn::MulAdd(z_re[n], s_re[n], u));
       s_im[n] = hn::MulAdd(z_im[n], s_re[n], hn::Mul(z_re[n], s_im[n]));
       s_re[n] = re;
@@ -99,16 +105,17 @@ HWY_INLINE void RunModes(const Modes<T>& k, const T* skip, const T* h, T* y, siz
   }
   COIL_UNROLL for (size_t n = 0; n < count; ++n) {
     Store<T>(s_re[n], state, kStates * n), Store<T>(s_im[n], state, kStates * n + 1);
+    if constexpr (derives) Store<T>(p_re[n], derivative, kStates * n), Store<T>(p_im[n], derivative, kStates * n + 1);
   }
 }
 
-template <class T, size_t d, size_t pairs>
-HWY_NOINLINE void Filter(const T* modes, const T* skip, const T* h, T* y, const T* before, T* state) {
+template <class T, size_t d, size_t pairs, bool derives>
+HWY_NOINLINE void Filter(const T* modes, const T* skip, const T* h, T* y, T* state, T* derivative) {
   constexpr size_t N = kLanesOf<T>;
   for (size_t c = 0; c < d; ++c) {
     const size_t at = kStates * c * pairs * N;
-    RunModes<T, pairs>(Modes<T>(modes, d * pairs, c * pairs), skip + c, h + c * N, y + c * N, d, kBlockFrames,
-                       before + at, state + at);
+    RunModes<T, pairs, derives>(Modes<T>(modes, d * pairs, c * pairs), skip + c, h + c * N, y + c * N, d, kBlockFrames,
+                                state + at, derives ? derivative + at : nullptr);
   }
 }
 
@@ -256,7 +263,7 @@ HWY_NOINLINE void AddResidual(const T* w, const T* a, const T* h, T* next) {
 
 // The input projection and all layers. activate(l, y, a) computes a of layer l from the output of its filters.
 template <class T, size_t d, size_t pairs, class Activation>
-HWY_INLINE void ForwardLayers(const Weights<T>& w, const T* x, const T* before, T* state, Tape<T>& tape,
+HWY_INLINE void ForwardLayers(const Weights<T>& w, const T* x, T* state, T* derivative, Tape<T>& tape,
                               const Activation& activate) {
   constexpr LayerMap map(d, pairs);
   const T* input = w.parameters + w.layers * map.size;
@@ -266,18 +273,22 @@ HWY_INLINE void ForwardLayers(const Weights<T>& w, const T* x, const T* before, 
     const T *p = w.parameters + l * map.size, *h = tape.h(l);
     T *y = tape.y(l), *a = tape.a(l);
     const size_t at = l * d * kLanesOf<T> * pairs * kStates;
-    Filter<T, d, pairs>(w.modes + l * 4 * d * pairs, p + map.D, h, y, before + at, state + at);
+    const T* modes = w.modes + l * 4 * d * pairs;
+    if (derivative)
+      Filter<T, d, pairs, true>(modes, p + map.D, h, y, state + at, derivative + at);
+    else
+      Filter<T, d, pairs, false>(modes, p + map.D, h, y, state + at, nullptr);
     activate(l, y, a);
     AddResidual<T, d>(p + map.out_weight, a, h, tape.h(l + 1));
   }
 }
 
 template <class T, size_t d, size_t pairs>
-void Forward(const Weights<T>& w, const Conditions<T>& lanes, const T* x, T* out, const T* before, T* state,
+void Forward(const Weights<T>& w, const Conditions<T>& lanes, const T* x, T* out, T* state, T* derivative,
              Tape<T>& tape) {
   constexpr LayerMap map(d, pairs);
   const T* ends = w.parameters + w.layers * map.size;  // input, output, direct
-  ForwardLayers<T, d, pairs>(w, x, before, state, tape, [&](size_t l, const T* y, T* a) {
+  ForwardLayers<T, d, pairs>(w, x, state, derivative, tape, [&](size_t l, const T* y, T* a) {
     const size_t at = l * d * kLanesOf<T>;
     Activate<T, d>(w.parameters + l * map.size + map.in_weight, y, lanes.scale + at, lanes.shift + at, lanes.rest + at,
                    a);
@@ -365,12 +376,14 @@ void Backward(const Weights<T>& w, const Conditions<T>& lanes, const T* x, const
 }
 
 template <class T>
-HWY_INLINE void AddStateBefore(const Modes<T>& k, size_t count, const T* state, const T* adjoint,
+HWY_INLINE void AddStateBefore(const Modes<T>& k, size_t count, const T* state, const T* derivative, const T* adjoint,
                                const ModeGradients<T>& gradients) {
   using V = Vec<T>;
   for (size_t n = 0; n < count; ++n) {
     const size_t s = n * kStates, j = n * kAdjoints;
-    const V s_re = Load(state, s), s_im = Load(state, s + 1), z_re = Splat(k.z_re[n]), z_im = Splat(k.z_im[n]);
+    const V s_re = Load(state, s), s_im = Load(state, s + 1), p_re = Load(derivative, s),
+            p_im = Load(derivative, s + 1);
+    const V z_re = Splat(k.z_re[n]), z_im = Splat(k.z_im[n]);
     const V m_re = Load(adjoint, j), m_im = Load(adjoint, j + 1), q_re = Load(adjoint, j + 2),
             q_im = Load(adjoint, j + 3);
     const V zm_re = hn::NegMulAdd(z_im, m_im, hn::Mul(z_re, m_re)), zm_im = hn::MulAdd(z_im, m_re, hn::Mul(z_re, m_im));
@@ -378,35 +391,50 @@ HWY_INLINE void AddStateBefore(const Modes<T>& k, size_t count, const T* state, 
             r_im = hn::MulAdd(z_im, q_re, hn::MulAdd(z_re, q_im, m_im));
     AddTo<T>(hn::NegMulAdd(s_im, zm_im, hn::Mul(s_re, zm_re)), gradients.M, 2 * n);
     AddTo<T>(hn::MulAdd(s_im, zm_re, hn::Mul(s_re, zm_im)), gradients.M, 2 * n + 1);
-    AddTo<T>(hn::NegMulAdd(s_im, r_im, hn::Mul(s_re, r_re)), gradients.Q_re, n);
-    AddTo<T>(hn::MulAdd(s_im, r_re, hn::Mul(s_re, r_im)), gradients.Q_im, n);
+    const V of_state_re = hn::NegMulAdd(s_im, r_im, hn::Mul(s_re, r_re)),
+            of_state_im = hn::MulAdd(s_im, r_re, hn::Mul(s_re, r_im));
+    AddTo<T>(hn::NegMulAdd(p_im, zm_im, hn::MulAdd(p_re, zm_re, of_state_re)), gradients.Q_re, n);
+    AddTo<T>(hn::MulAdd(p_im, zm_re, hn::MulAdd(p_re, zm_im, of_state_im)), gradients.Q_im, n);
   }
 }
 
 template <class T, size_t d, size_t pairs>
-HWY_NOINLINE void AddInitialState(const Weights<T>& w, const T* state, const T* adjoint, T* gradient) {
+HWY_NOINLINE void AddInitialState(const Weights<T>& w, const T* state, const T* derivative, const T* adjoint,
+                                  T* gradient) {
   constexpr LayerMap map(d, pairs);
   constexpr size_t N = kLanesOf<T>, count = d * pairs;
   for (size_t l = 0; l < w.layers; ++l)
     AddStateBefore<T>(Modes<T>(w.modes + l * 4 * count, count), count, state + l * count * kStates * N,
-                      adjoint + l * count * kAdjoints * N, GradientsAt<T>(map, gradient + l * map.size * N, 0));
+                      derivative + l * count * kStates * N, adjoint + l * count * kAdjoints * N,
+                      GradientsAt<T>(map, gradient + l * map.size * N, 0));
+}
+
+template <class T, bool derives>
+HWY_INLINE void RunFilter(const OutputFilter<T>& filter, const T* v, T* y, T* state, T* derivative, size_t frames) {
+  constexpr size_t N = kLanesOf<T>, count = 4;
+  for (size_t t = 0; t < frames; t += kFilterFrames) {
+    const size_t there = frames - t < kFilterFrames ? frames - t : kFilterFrames;
+    for (size_t n = 0; n < filter.count; n += count) {
+      const size_t at = n * kStates * N;
+      RunModes<T, count, derives>(Modes<T>(filter.modes, filter.count, n), n == 0 ? &filter.direct : nullptr, v + t * N,
+                                  y + t * N, 1, there, state + at, derives ? derivative + at : nullptr);
+    }
+  }
 }
 
 // One block of frames at a time stays in the cache while all modes process it.
 template <class T>
-HWY_NOINLINE void FilterOutput(const OutputFilter<T>& filter, const T* v, T* y, T* state, size_t frames) {
-  constexpr size_t N = kLanesOf<T>, count = 4;
-  for (size_t t = 0; t < frames; t += kFilterFrames) {
-    const size_t there = frames - t < kFilterFrames ? frames - t : kFilterFrames;
-    for (size_t n = 0; n < filter.count; n += count)
-      RunModes<T, count>(Modes<T>(filter.modes, filter.count, n), n == 0 ? &filter.direct : nullptr, v + t * N,
-                         y + t * N, 1, there, state + n * kStates * N, state + n * kStates * N);
-  }
+HWY_NOINLINE void FilterOutput(const OutputFilter<T>& filter, const T* v, T* y, T* state, T* derivative,
+                               size_t frames) {
+  if (derivative)
+    RunFilter<T, true>(filter, v, y, state, derivative, frames);
+  else
+    RunFilter<T, false>(filter, v, y, state, nullptr, frames);
 }
 
 template <class T>
 HWY_NOINLINE void FilterOutputBack(const OutputFilter<T>& filter, const T* v, const T* of_y, T* of_v, const T* state,
-                                   size_t frames, T* adjoint, T* gradient) {
+                                   const T* derivative, size_t frames, T* adjoint, T* gradient) {
   constexpr size_t N = kLanesOf<T>, count = 2;
   const FilterMap map(filter.count);
   std::fill_n(gradient, map.size * N, T(0));
@@ -420,7 +448,7 @@ HWY_NOINLINE void FilterOutputBack(const OutputFilter<T>& filter, const T* v, co
                              GradientsAt<T>(map, gradient, n), gradient + map.D * N);
     end = t;
   }
-  AddStateBefore<T>(Modes<T>(filter.modes, filter.count), filter.count, state, adjoint,
+  AddStateBefore<T>(Modes<T>(filter.modes, filter.count), filter.count, state, derivative, adjoint,
                     GradientsAt<T>(map, gradient, 0));
 }
 

@@ -3,12 +3,12 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numbers>
 
 namespace coil::capture {
 namespace {
 
-constexpr double kRate = 0.02, kLastRate = 0.005;                               // relative to kRate
+constexpr double kRate = 0.02, kLastRate = 0.005;  // relative to kRate
+constexpr double kConstantShare = 0.4;             // of the training; the rate then falls linearly
 constexpr double kTimeConstantShare = 0.5, kKnobShare = 0.5, kSlowShare = 0.5;  // relative to the rate
 constexpr double kDecay = 1e-4;
 constexpr double kBeta1 = 0.9, kBeta2 = 0.98, kEps = 1e-8;
@@ -38,7 +38,9 @@ Optimiser::Optimiser(const ParameterMap& map, std::vector<float> parameters, dou
     add_matrix(at + map.layer.in_weight, d, d);
     add_matrix(at + map.layer.out_weight, d, d);
     add_matrix(at + map.layer.C, d, 2 * map.shape.pairs);
+    for (const size_t vector : {map.layer.log_dt, map.layer.D, map.layer.in_bias}) add_matrix(at + vector, d, 1);
   }
+  for (const size_t row : {map.input, map.output}) add_matrix(row, d, 1);
   if (map.slow_path.size > 0) add_slow_matrices();
   if (map.filter_bank.size > 0) add_filter_matrices();
   bound_time_constants();
@@ -93,8 +95,8 @@ bool Optimiser::begin(const std::vector<double>& gradient, double progress) {
   typical_norm_ += (std::min(norm, most) - typical_norm_) * std::max(0.01, 1 / step);
   const double clip = std::min(1.0, most / (norm + 1e-12));
   for (size_t i = 0; i < map_.size; ++i) clipped_[i] = gradient[i] * clip;
-  const double cosine = 0.5 * (1 + std::cos(std::numbers::pi * std::min(1.0, progress)));
-  rate_ = kRate * std::min(1.0, step / kWarmUpSteps) * (kLastRate + (1 - kLastRate) * cosine);
+  const double left = std::clamp((1 - progress) / (1 - kConstantShare), 0.0, 1.0);
+  rate_ = kRate * std::min(1.0, step / kWarmUpSteps) * (kLastRate + (1 - kLastRate) * left);
   return true;
 }
 

@@ -1,5 +1,5 @@
-// Updates the parameters: SOAP for the matrices, Adam for the rest, a cosine schedule, gradient clipping, and a running
-// average.
+// Updates the parameters: SOAP for matrices and vectors, Adam for the rest, a schedule of the rate, gradient clipping,
+// and a running average.
 #pragma once
 
 #include <vector>

@@ -51,6 +51,7 @@ ToneSplitter::ToneSplitter(size_t segment_frames) : fft_(std::make_unique<Fft>()
 }
 
 ToneSplitter::ToneSplitter(ToneSplitter&&) noexcept = default;
+ToneSplitter& ToneSplitter::operator=(ToneSplitter&&) noexcept = default;
 ToneSplitter::~ToneSplitter() = default;
 
 ToneEnergy ToneSplitter::leave_off_harmonics(std::span<float> output, size_t periods) {

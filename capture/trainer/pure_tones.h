@@ -34,6 +34,7 @@ class ToneSplitter {
  public:
   explicit ToneSplitter(size_t segment_frames);
   ToneSplitter(ToneSplitter&&) noexcept;
+  ToneSplitter& operator=(ToneSplitter&&) noexcept;
   ~ToneSplitter();
 
   // Replaces a segment's output by its part off the harmonics. This is an orthogonal projection, so the result is also

@@ -8,7 +8,7 @@ namespace {
 
 constexpr double kPreconditionerShare = 0.05;  // weight of the newest gradient
 constexpr size_t kStepsPerBasis = 10;
-constexpr int kSweeps = 6;
+constexpr int kSweeps = 2;
 constexpr double kEps = 1e-8;
 
 // out (m, n) = a (m, k) b (k, n)

@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
-#include <barrier>
 #include <chrono>
 #include <cmath>
 #include <optional>
@@ -14,6 +13,7 @@
 
 #include "base/error.h"
 #include "capture/trainer/archive.h"
+#include "capture/trainer/barrier.h"
 #include "capture/trainer/discretisation.h"
 #include "capture/trainer/evaluation.h"
 #include "capture/trainer/held_out.h"
@@ -30,18 +30,23 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr size_t kLanesPerThread = 16;      // the last of them plays a tone
-constexpr size_t kBatchFrames = 4096 * 16;  // per step, over all lanes
+constexpr size_t kLanesPerThread = 16;  // the last of them plays a tone in the last stage
 constexpr size_t kSegmentUnit = SlowMap::kHopFrames;
-constexpr size_t kShortestSegment = 1024;  // in a shorter segment, gradients that end at its start would miss too much
+// Segments become longer in stages. The second stage is as long as the first, the third is the rest.
+constexpr size_t kBatchFrames = 1024 * 16;  // per step, over all lanes; doubles with each stage
+constexpr size_t kStages = 3;
+constexpr std::array<size_t, kStages> kShortestSegment = {512, 512, 1024};  // with many threads
+constexpr double kFirstStage = 0.15, kFirstStageFrames = 2.5e7;             // of all frames; at most
 constexpr double kUnscoredSeconds = 0.17;  // at the start of a lane that begins inside a take
 constexpr double kInputRms = 0.25;         // of the network's input; its target has rms 1
 constexpr double kLeastEnergy = 1e-3;      // of the batch: quieter batches have less weight
-constexpr double kLooks = 30;              // at least this many looks at the held-out parts
-constexpr double kFirstLookFrames = 3e6, kFirstLookSeconds = 0.4, kLaterLooks = 1.25;
+// Looks at the held-out parts are first at growing distances and at least this often; but not too often, since each
+// takes a hundredth of a second.
+constexpr double kLooks = 30, kLaterLooks = 1.25;
+constexpr double kFirstLookFrames = 3e6, kFirstLookSeconds = 0.4, kBetweenLooksFrames = 6e6, kBetweenLooksSeconds = 0.4;
 constexpr double kWarmUpTimes = 3;  // times the slowest time constant, before a held-out part
 constexpr double kYoung = 2;        // a network counts as young below this multiple of slow_trial_frames
-constexpr double kTrialTimes = 20;
+constexpr double kTrialTimes = 50;
 constexpr double kLookbackSeconds = 1;  // gradients of the slow path go back this far before a segment
 
 double mean_square(const std::vector<Take>& takes, std::vector<float> Take::*signal) {
@@ -133,6 +138,10 @@ struct Trainer::Impl {
   void weigh_takes();
   void hold_out_parts(const std::vector<HeldOutBefore>& before);
   void place_lanes();
+  size_t stage() const;
+  bool plays_tones() const { return stage() == kStages - 1; }
+  size_t due_segment() const;
+  void set_segment(size_t frames);
   void move_on(Walk& walk, bool& fresh);
   void move_on(PureTone& tone);
 
@@ -144,7 +153,7 @@ struct Trainer::Impl {
   void split_tone(Worker& worker);
   bool sum_up();
   void finish_step();
-  void work(size_t worker, std::barrier<>& wait, const std::function<bool()>& stop);
+  void work(size_t worker, Barrier& wait, const std::function<bool()>& stop);
   void advance(const std::function<bool()>& stop);
   void look();
   double frames_of_all() const;
@@ -160,8 +169,9 @@ struct Trainer::Impl {
 
   TrainingSettings settings;
   ParameterMap map;
-  size_t segment_frames;
+  size_t lookback_hops;
   const Kernels<float>* kernels;
+  size_t segment_frames = kSegmentUnit;
   std::vector<Take> takes;                // scaled
   std::vector<std::vector<float>> hops;   // one per take, with a slow path
   std::vector<std::vector<Span>> hidden;  // held-out parts of each take
@@ -191,8 +201,7 @@ Trainer::Impl::Impl(std::vector<Take> given, const TrainingSettings& s, std::opt
                     std::vector<HeldOutBefore> held_out)
     : settings(s),
       map(s.shape),
-      segment_frames(
-          std::max(kShortestSegment, kBatchFrames / (kLanesPerThread * s.threads) / kSegmentUnit * kSegmentUnit)),
+      lookback_hops(size_t(kLookbackSeconds * s.sample_rate_hz / double(SlowMap::kHopFrames))),
       kernels(&kernels_named(s.target).of(s.shape)),
       takes(std::move(given)),
       random{s.seed},
@@ -211,18 +220,18 @@ Trainer::Impl::Impl(std::vector<Take> given, const TrainingSettings& s, std::opt
   weigh_takes();
   hold_out_parts(held_out);
   hops = hops_of(takes);
-  const size_t lookback_hops = size_t(kLookbackSeconds * s.sample_rate_hz / double(SlowMap::kHopFrames));
   for (size_t i = 0; i < s.threads; ++i) {
     workers.push_back({std::vector<LaneGroup<float>>(kLanesPerThread / kernels->lanes,
                                                      LaneGroup<float>(map, *kernels, segment_frames, lookback_hops)),
                        Workspace<float>(map, kernels->lanes, segment_frames),
                        std::vector<double>(map.size),
                        ToneSplitter(segment_frames),
-                       std::vector<float>(segment_frames),
-                       draw_pure_tone(random, takes.size(), peak, segment_frames, s.sample_rate_hz),
+                       {},
+                       {},
                        {},
                        {}});
   }
+  set_segment(due_segment());
   place_lanes();
   discretise(map, optimiser.parameters().data(), modes.data());
   next_look = settings.seconds > 0 ? kFirstLookSeconds : kFirstLookFrames;
@@ -284,8 +293,20 @@ void Trainer::Impl::hold_out_parts(const std::vector<HeldOutBefore>& before) {
     } else {
       hidden.push_back(held_out_spans(takes[i], settings.sample_rate_hz));
     }
-    for (const Span& span : hidden.back())
-      passages.push_back({i, begin_of_hop(span.begin - std::min(span.begin, warm_up)), span});
+  }
+  size_t count = 0;
+  for (const std::vector<Span>& spans : hidden) count += spans.size();
+  // A few long passages would leave lanes idle.
+  const size_t pieces = std::max<size_t>(1, kMaxLanes / std::max<size_t>(1, count));
+  for (size_t i = 0; i < takes.size(); ++i) {
+    for (const Span& span : hidden[i]) {
+      for (size_t k = 0; k < pieces; ++k) {
+        const size_t length = span.end - span.begin;
+        const Span piece{span.begin + length * k / pieces, span.begin + length * (k + 1) / pieces};
+        if (piece.begin < piece.end)
+          passages.push_back({i, begin_of_hop(piece.begin - std::min(piece.begin, warm_up)), piece});
+      }
+    }
   }
   // Passages of similar length share a vector of lanes.
   std::stable_sort(passages.begin(), passages.end(),
@@ -302,6 +323,34 @@ void Trainer::Impl::place_lanes() {
     while (at >= takes[take].dry.size() && take + 1 < takes.size()) at -= takes[take++].dry.size();
     at = begin_of_hop(at);
     walks[i] = {take, at, at > 0 ? size_t(kUnscoredSeconds * settings.sample_rate_hz) : 0};
+  }
+}
+
+size_t Trainer::Impl::stage() const {
+  const double all = state.frames > 0 ? frames_of_all() : HUGE_VAL;
+  const double of_first = std::min(kFirstStage * all, kFirstStageFrames);
+  return state.frames < of_first ? 0 : state.frames < 2 * of_first ? 1 : kStages - 1;
+}
+
+// Short segments at first: many small steps learn the coarse features. Longer ones follow, because a gradient that ends
+// at the start of a short segment is biased. Within short segments, a tone's change from step to step would look like
+// aliasing.
+size_t Trainer::Impl::due_segment() const {
+  return std::max(kShortestSegment[stage()], (kBatchFrames << stage()) / lanes() / kSegmentUnit * kSegmentUnit);
+}
+
+void Trainer::Impl::set_segment(size_t frames) {
+  segment_frames = frames;
+  for (Worker& worker : workers) {
+    for (LaneGroup<float>& group : worker.groups) {
+      LaneGroup<float> other(map, *kernels, frames, lookback_hops);
+      other.continue_from(group);
+      group = std::move(other);
+    }
+    worker.workspace = Workspace<float>(map, kernels->lanes, frames);
+    worker.splitter = ToneSplitter(frames);
+    worker.off_harmonics.resize(frames);
+    worker.tone = draw_pure_tone(random, takes.size(), peak, frames, settings.sample_rate_hz);
   }
 }
 
@@ -359,7 +408,7 @@ void Trainer::Impl::gather(size_t index) {
     LaneGroup<float>& group = worker.groups[g];
     for (size_t i = 0; i < group.lanes(); ++i) {
       const size_t lane = g * group.lanes() + i;
-      if (lane + 1 == kLanesPerThread)
+      if (lane + 1 == kLanesPerThread && plays_tones())
         gather_tone(group, i, worker.tone);
       else
         gather_lane(group, i, walks[index * kLanesPerThread + lane]);
@@ -381,7 +430,7 @@ void Trainer::Impl::pass(size_t index) {
   const Weights<float> shared{optimiser.parameters().data(), modes.data(), map.shape.layers};
   const size_t lanes = kernels->lanes;
   for (LaneGroup<float>& group : worker.groups) {
-    const bool has_tone = &group == &worker.groups.back();
+    const bool has_tone = plays_tones() && &group == &worker.groups.back();
     group.forward(shared, worker.workspace);
     if (has_tone) split_tone(worker);
     const LossSums error =
@@ -392,6 +441,7 @@ void Trainer::Impl::pass(size_t index) {
     worker.error.plain += error.plain / (energy.plain + least);
     worker.error.pre_emphasised += error.pre_emphasised / (energy.pre_emphasised + least);
   }
+  chain_modes(map, optimiser.parameters().data(), worker.gradient.data());
 }
 
 // Replaces the tone's output by its part off the harmonics, scaled to the gradient of its share of the loss.
@@ -415,7 +465,6 @@ bool Trainer::Impl::sum_up() {
     loss += worker.error.plain + worker.error.pre_emphasised;
   }
   if (!settings.selective) make_time_invariant(map, gradient);
-  chain_modes(map, optimiser.parameters().data(), gradient.data());
   state.frames += batch_frames();
   ++state.steps;
   if (!optimiser.begin(gradient, progress())) return false;
@@ -425,7 +474,6 @@ bool Trainer::Impl::sum_up() {
 
 void Trainer::Impl::finish_step() {
   if (step_counts) optimiser.finish();
-  discretise(map, optimiser.parameters().data(), modes.data());
   for (size_t i = 0; i < walks.size(); ++i) {
     bool fresh = false;
     move_on(walks[i], fresh);
@@ -433,15 +481,17 @@ void Trainer::Impl::finish_step() {
     if (fresh || !step_counts) group.clear_state(i % kernels->lanes);
   }
   for (Worker& worker : workers) move_on(worker.tone);
+  if (due_segment() > segment_frames) set_segment(due_segment());
   leave = progress() >= 1 || state.frames >= halt || (settings.seconds > 0 ? elapsed_s() : state.frames) >= next_look;
 }
 
-void Trainer::Impl::work(size_t index, std::barrier<>& wait, const std::function<bool()>& stop) {
+void Trainer::Impl::work(size_t index, Barrier& wait, const std::function<bool()>& stop) {
   const dsp::ScopedFlushDenormals flush;  // decay in silence would be a hundred times as slow with denormals
   while (true) {
     if (index == 0 && stop && stop()) leave = stopped = true;
     wait.arrive_and_wait();
     if (leave) return;
+    discretise(map, optimiser.parameters().data(), modes.data(), index, settings.threads);
     gather(index);
     wait.arrive_and_wait();
     pass(index);
@@ -459,7 +509,7 @@ void Trainer::Impl::work(size_t index, std::barrier<>& wait, const std::function
 void Trainer::Impl::advance(const std::function<bool()>& stop) {
   since = Clock::now();
   leave = stopped = false;
-  std::barrier wait{std::ptrdiff_t(settings.threads)};
+  Barrier wait(settings.threads);
   std::vector<std::thread> threads;
   for (size_t i = 1; i < settings.threads; ++i) threads.emplace_back([&, i] { work(i, wait, stop); });
   work(0, wait, stop);
@@ -476,7 +526,8 @@ void Trainer::Impl::advance(const std::function<bool()>& stop) {
 void Trainer::Impl::look() {
   const bool by_time = settings.seconds > 0;
   const double now = by_time ? elapsed_s() : state.frames, all = by_time ? settings.seconds : settings.frames;
-  if (!stopped) next_look = std::min(now * kLaterLooks, now + all / kLooks);
+  const double least = by_time ? kBetweenLooksSeconds : kBetweenLooksFrames;
+  if (!stopped) next_look = std::max(now + least, std::min(now * kLaterLooks, now + all / kLooks));
   if (state.steps == 0) return;
   std::vector<float> average(optimiser.average().begin(), optimiser.average().end());
   const std::vector<ErrorAndEnergy> results = evaluation.run(average, takes, hops, passages);
@@ -532,6 +583,7 @@ std::unique_ptr<Trainer::Impl> Trainer::Impl::with_more(std::vector<Take> longer
   made->state.best_esr = HUGE_VAL;
   made->curve = curve;
   made->elapsed_before_s = elapsed_before_s;
+  made->set_segment(made->due_segment());
   made->next_look = more.seconds > 0 ? elapsed_before_s + kFirstLookSeconds : state.frames + kFirstLookFrames;
   return made;
 }
@@ -565,13 +617,17 @@ uint64_t Trainer::Impl::fingerprint_of_all() const {
 
 template <class Archive>
 void Trainer::Impl::visit(Archive& archive) {
+  size_t frames = segment_frames;
+  archive(frames);
+  if (frames != segment_frames) set_segment(frames);
   archive(random), archive(best), archive(walks), archive(state), archive(next_look), archive(elapsed_before_s);
   archive.list(curve);
   optimiser.visit(archive);
   for (Worker& worker : workers) {
     archive(worker.tone);
     for (LaneGroup<float>& group : worker.groups) {
-      archive(group.state()), archive(group.filter_state());
+      archive(group.state()), archive(group.derivative());
+      archive(group.filter_state()), archive(group.filter_derivative());
       if (group.slow()) archive(group.slow()->state());
     }
   }

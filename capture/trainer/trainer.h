@@ -26,9 +26,9 @@ struct TrainingSettings {
   double seconds = 0;            // if above 0, the training runs for this time instead of `frames`
   double slowest_s = 0.2;        // the longest allowed time constant of a mode
   double aliasing_weight = 0.1;  // weight in the loss of the share of energy that a tone of 5 kHz aliases
-  // A training of at least twenty times this many frames tries, over this many frames or more, whether a slow path or a
+  // A training of at least fifty times this many frames tries, over this many frames or more, whether a slow path or a
   // filter after the network is worth its cost.
-  double slow_trial_frames = 2e7;
+  double slow_trial_frames = 8e6;
   bool selective = true;  // false: the slow path's states have fixed speeds and do not hear each other
   std::string target;     // SIMD target; empty: the best
 };

@@ -31,11 +31,12 @@ constexpr double kDefaultSilence = 5, kLeastSilence = 1.5;
 
 struct StreamOptions {
   std::string model = kDefaultModel, checkpoint_every = kDefaultPace, config, plot, metrics, log = "text";
+  std::string every, aggregate;
   sensor::EngineOptions engine;
   LinkOptions links;
   OutputOptions outputs;
   size_t memory_mb = 0;
-  bool describe = false;
+  bool describe = false, alone = false;
 };
 
 // "5000" records or "30s".
@@ -66,6 +67,7 @@ void print_summary(const sensor::Counters& counters) {
   };
   std::fprintf(stderr, "coil: summary\n");
   line("records", counters.records);
+  line("of so many", counters.collected);
   line("sensors", counters.sensors);
   line("series in memory", counters.series);
   line("anomalies", counters.anomalies);
@@ -134,7 +136,36 @@ class Settings {
   const sensor::Log& log_;
 };
 
+void check_every(StreamOptions& options) {
+  if (options.every.empty()) {
+    if (!options.aggregate.empty()) throw Failure(kUsage, "--aggregate needs --every, the interval");
+    return;
+  }
+  const std::optional<int64_t> length_ns = sensor::Intervals::parse_length(options.every);
+  if (!length_ns) {
+    throw Failure(kUsage, "--every " + options.every +
+                              ": wanted is a part of a day without remainder, as 10s, 5min, 30min, 1h, or 1d or 7d");
+  }
+  options.engine.every = {*length_ns, sensor::parse_aggregate(options.aggregate).value_or(sensor::Aggregate::kMean)};
+  if (options.engine.reorder_records > 0) {
+    throw Failure(kUsage, "--reorder does not go with --every: within an interval, records may come in any order");
+  }
+}
+
+void check_groups(const sensor::EngineOptions& engine) {
+  const std::vector<std::string>&keys = engine.schema.keys, &groups = engine.schema.groups;
+  if (!groups.empty() && !engine.judges_relations) throw Failure(kUsage, "--group does not go with --alone");
+  if (groups.empty() || keys.empty() || groups == std::vector<std::string>{"*"}) return;
+  for (const std::string& name : groups) {
+    if (std::find(keys.begin(), keys.end(), name) == keys.end())
+      throw Failure(kUsage, "--group " + name + ": is no field of --key; '*' groups all sensors");
+  }
+}
+
 void check(StreamOptions& options) {
+  options.engine.judges_relations = !options.alone;
+  check_groups(options.engine);
+  check_every(options);
   for (const size_t horizon : options.engine.horizons) {
     if (horizon < 1 || horizon > sensor::kHorizons) {
       throw Failure(kUsage, "--forecast " + std::to_string(horizon) + ": horizons lie between 1 and " +
@@ -289,6 +320,20 @@ void add_record_options(CLI::App& command, StreamOptions& options) {
           "A sensor is silent, which is an event, when nothing came for so many of its usual intervals (0: never)")
       ->type_name("TIMES")
       ->capture_default_str();
+  command
+      .add_option("--group", engine.schema.groups,
+                  "Judge the sensors together that agree in these fields of --key; '*': all sensors (default: only the "
+                  "values of one sensor)")
+      ->type_name("FIELD,...")
+      ->delimiter(',')
+      ->allow_extra_args(false);
+  command.add_flag("--alone", options.alone, "Judge each value only by itself, not its relation to others");
+  command
+      .add_option("--every", options.every,
+                  "Make one record of all those of an interval, by their times: 10s, 5min, 1h, 1d, 7d (in UTC)")
+      ->type_name("INTERVAL");
+  command.add_option("--aggregate", options.aggregate, "What of an interval's numbers is watched (default: mean)")
+      ->check(CLI::IsMember({"mean", "last", "min", "max", "count"}));
   command.add_option("--hold-off", engine.hold_off_records, "Records without an anomaly that end an episode")
       ->check(CLI::Range(1, 1 << 20))
       ->capture_default_str();
@@ -353,7 +398,8 @@ CLI::App* setup_stream(CLI::App& app, int& exit_code) {
       "  status   warmup, ok, anomaly, missing, late, future, maintenance; unscored: no number, or key or time "
       "unreadable\n"
       "  episode  begin, on, end; null outside\n"
-      "  cause    of an anomaly: the value, and its kind: level, jump, unrest, calm, stuck, drift, limit\n"
+      "  cause    of an anomaly: the value, and its kind: level, jump, unrest, calm, stuck, drift, limit,\n"
+      "           relation\n"
       "Times are RFC 3339, or numbers since 1970: below 1e11 s, below 1e14 ms, below 1e17 us, else ns; for other forms "
       "use\n"
       "--time-format. If the records have a field with the name of an added one, that is called coil_NAME. Records "

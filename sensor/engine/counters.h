@@ -8,7 +8,8 @@ namespace coil::sensor {
 
 // Since the start. Any thread may read them.
 struct Counters {
-  std::atomic<uint64_t> records{0};  // scored
+  std::atomic<uint64_t> records{0};    // scored
+  std::atomic<uint64_t> collected{0};  // became part of an interval's record
   std::atomic<uint64_t> malformed{0};
   std::atomic<uint64_t> unscored{0};  // passed through without a score, because they have no number, key or time
   std::atomic<uint64_t> late{0};      // older than records that were already scored

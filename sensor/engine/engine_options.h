@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 
+#include "sensor/engine/intervals.h"
 #include "sensor/formats/schema.h"
 #include "sensor/formats/sensor_settings.h"
 #include "sensor/results/encoder.h"
@@ -18,10 +19,12 @@ struct EngineOptions : AddedFields {
   std::string output_format;                          // empty: as the input
   double threshold = 0.5;                             // scores from here on are anomalies
   int hold_off_records = 16;                          // records without an anomaly that end an episode
+  Intervals every;                                    // the records of an interval become one
   int reorder_records = 0;                            // held back per sensor, to be sorted by time
   double future_s = 0;                                // a record further ahead than this is not believed; 0: no limit
   std::shared_ptr<const AllSensorSettings> settings;  // of single sensors; null: there are none
   double silence_times = 0;      // a sensor is silent after this many of its usual intervals; 0: never
+  bool judges_relations = true;  // several values together; false: each only by itself
   bool writes_silences = false;  // silences have a text of their own; else there is one text for each record
   size_t threads = 1;
   size_t max_series = 0;        // in memory; 0: no limit

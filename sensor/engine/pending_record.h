@@ -26,14 +26,17 @@ struct PendingRecord {
   bool may_clash = false;
   const AddedNames* names = nullptr;
 
-  enum class Fate { kScored, kLate, kFuture, kDuplicate, kHeld, kUnscored };
+  enum class Fate { kScored, kLate, kFuture, kDuplicate, kHeld, kCollected, kUnscored };
   Fate fate = Fate::kScored;
+  bool is_interval = false;                    // it was made of the records of an interval
   bool has_new_series = false, mixes = false;  // mixes: has the same time as another record of the series
   // True if a value is missing and its series is unknown.
   bool lacks_value() const {
     return selection.lacks_value && (unusable == Unusable::kNo || unusable == Unusable::kNumber);
   }
   Sensor* sensor = nullptr;
+  Group* group = nullptr;   // its values are judged with the others of this group; null: none
+  BrokenRelation relation;  // that the result points to
   Arriving arriving;
   size_t first_value = 0, values = 0;  // in the schedule
   Result result;

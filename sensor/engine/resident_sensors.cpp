@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "sensor/formats/schema.h"
 #include "sensor/state/bytes.h"
 
 namespace coil::sensor {
@@ -44,11 +45,13 @@ Sensor& ResidentSensors::get(const std::string& key, StateFile* file) {
   } else {
     entry.file = file;
     if (is_new) {
+      groups_ += Schema::is_group(key);
       entry.sensor = std::make_unique<Sensor>();
     } else {
       entry.sensor = unpack(entry.file->read(entry.stored));
       ++counters_.returns;
     }
+    entry.sensor->file = entry.file;
     entry.age = by_age_.insert(by_age_.end(), &*it);
   }
   if (entry.stored.bytes > 0) {  // it will change now
@@ -56,6 +59,13 @@ Sensor& ResidentSensors::get(const std::string& key, StateFile* file) {
     entry.stored = {};
   }
   return *entry.sensor;
+}
+
+// It lies among the sensors, so that it is stored and moved as they are.
+Group& ResidentSensors::group(const std::string& group_key, StateFile* file) {
+  Sensor& sensor = get(group_key, file);
+  if (!sensor.group) sensor.group = std::make_unique<Group>();
+  return *sensor.group;
 }
 
 Series& ResidentSensors::series(Sensor& sensor, std::string_view field) {
@@ -97,6 +107,11 @@ Bytes ResidentSensors::pack(const Sensor& sensor) {
   }
   writer.object(sensor.rhythm);
   for (const auto& series : sensor.series) writer.object(series->calendar);
+  writer.value(sensor.interval != nullptr);
+  if (sensor.interval) sensor.interval->write(writer);
+  writer.value(sensor.group != nullptr);
+  if (sensor.group) sensor.group->write(writer);
+  for (const auto& series : sensor.series) writer.object(series->after_gap);
   return bytes;
 }
 
@@ -126,6 +141,17 @@ std::unique_ptr<Sensor> ResidentSensors::unpack(const Bytes& bytes) {
   for (const auto& series : sensor->series) {
     if (!reader.at_end()) reader.object(series->calendar);
   }
+  if (!reader.at_end() && reader.value<bool>()) {
+    sensor->interval = std::make_unique<Interval>();
+    sensor->interval->read(reader);
+  }
+  if (!reader.at_end() && reader.value<bool>()) {
+    sensor->group = std::make_unique<Group>();
+    sensor->group->read(reader);
+  }
+  for (const auto& series : sensor->series) {
+    if (!reader.at_end()) reader.object(series->after_gap);
+  }
   return sensor;
 }
 
@@ -147,6 +173,7 @@ void ResidentSensors::evict() {
 
 void ResidentSensors::add_stored(const std::string& key, StateFile& file, const Piece& piece) {
   Entry& entry = entries_[key];
+  groups_ += Schema::is_group(key);
   entry.file = &file;
   entry.stored = piece;
 }
@@ -162,6 +189,7 @@ void ResidentSensors::save(StateFile& file, std::map<std::string, Piece>& pieces
 void ResidentSensors::drop(const StateFile& file) {
   for (auto it = entries_.begin(); it != entries_.end();) {
     if (it->second.file == &file) {
+      groups_ -= Schema::is_group(it->first);
       if (it->second.sensor) discard(it->second);
       it = entries_.erase(it);
     } else {

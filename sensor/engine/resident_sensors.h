@@ -29,6 +29,8 @@ class ResidentSensors {
   // cannot be read back.
   Sensor& get(const std::string& key, StateFile* file);
   bool knows(const std::string& key) const { return entries_.contains(key); }
+  // The group of several sensors that this sensor belongs to (Schema::group_of).
+  Group& group(const std::string& group_key, StateFile* file);
   // The series of this field; created if necessary.
   Series& series(Sensor& sensor, std::string_view field);
   // Moves sensors that were idle longest to disk, until the limit is met. Throws Error.
@@ -46,7 +48,7 @@ class ResidentSensors {
   // Removes the sensors of `file`.
   void drop(const StateFile& file);
 
-  size_t count() const { return entries_.size(); }
+  size_t count() const { return entries_.size() - groups_; }
   size_t resident_series() const { return resident_series_; }
   ssm::StreamBatch& batch() { return batch_; }
   const ssm::StreamBatch& batch() const { return batch_; }
@@ -76,7 +78,7 @@ class ResidentSensors {
   std::vector<uint32_t> free_slots_;
   Entries entries_;
   ByAge by_age_;  // those in memory, longest idle first
-  size_t resident_series_ = 0;
+  size_t resident_series_ = 0, groups_ = 0;
 };
 
 }  // namespace coil::sensor

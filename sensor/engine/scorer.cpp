@@ -8,9 +8,11 @@
 namespace coil::sensor {
 namespace {
 
-constexpr size_t kStepsOfBlock = 128;    // small enough for their outputs to stay in the cache until they are used
-constexpr size_t kStepsAhead = 4;        // prefetch the memory of a series this many steps ahead
-constexpr double kLeastGapError = 0.25;  // relative to a usual step: the smallest error of a forecast over a gap
+constexpr size_t kStepsOfBlock = 128;     // small enough for their outputs to stay in the cache until they are used
+constexpr size_t kStepsAhead = 4;         // prefetch the memory of a series this many steps ahead
+constexpr double kLeastGapError = 0.25;   // relative to a usual step: the smallest error of a forecast over a gap
+constexpr double kLeastStepsToWatch = 3;  // of a gap: after a shorter one the running means go on
+constexpr double kLeastToWatch = 1;       // surprisal of the first value after a gap: below it the level is as expected
 
 Expected expected_of(const QuantileForecast& forecast) {
   return forecast.exists() ? Expected{true, forecast.median(), forecast.low(), forecast.high()} : Expected();
@@ -91,9 +93,26 @@ void Scorer::judge(PendingValue& value, ValueResult& result, const LastSeen& bef
   }
   if (result.is_missing) return;
   if (value.gap.steps == 0 && result.expected.exists) memory.bounds.see(result.expected.high - result.expected.low);
+  memory.recent.add(result.value, value.gap.steps);
+  AfterGap& after = value.series->after_gap;
+  if (value.gap.steps > 0) {
+    const bool is_watched = value.gap.steps >= kLeastStepsToWatch && comes_back.surprisal >= kLeastToWatch;
+    after = {value.gap.steps, value.gap.records, is_watched ? 1 : 0};
+  } else if (after.values > 0) {
+    ++after.values;
+    comes_back.surprisal = surprisal_of_level(memory.recent, after, kLeastGapError * before.usual_step);
+    if (after.values == RecentValues::kMostInMean) after.values = 0;
+  }
   const Occasion occasion{value.time_ns == kNoTime ? nullptr : &value.series->calendar, value.time_ns};
   value.assessment = memory.detector.observe(result.value, memory.forecasts, before, comes_back, occasion);
-  memory.recent.add(result.value, value.gap.steps);
+}
+
+// Of the mean of all values since the last gap.
+double Scorer::surprisal_of_level(RecentValues& recent, const AfterGap& after, double least_error) {
+  const auto count = static_cast<size_t>(after.values);
+  const double surprisal = recent.surprisal_of_mean(after.steps, count, least_error);
+  if (static_cast<double>(after.records) >= after.steps || surprisal < kLeastToWatch) return surprisal;
+  return std::min(surprisal, recent.surprisal_of_mean(static_cast<double>(after.records), count, least_error));
 }
 
 void Scorer::finish_step(const ModelStep& step, std::span<const float> outputs) {
@@ -137,6 +156,41 @@ bool Scorer::apply_limits(const SensorSettings& settings, ValueResult& value) {
   return true;
 }
 
+// The value that does not go with the others, if it is one of this record; else null.
+ValueResult* Scorer::find_broken(const PendingRecord& record, std::span<ValueResult> values) {
+  if (record.relation.key != record.selection.key) return nullptr;
+  const auto found = std::find_if(values.begin(), values.end(),
+                                  [&](const ValueResult& value) { return value.name == record.relation.name; });
+  return found == values.end() ? nullptr : &*found;
+}
+
+// The verdict on the values together.
+Group::Verdict Scorer::relate(PendingRecord& record, std::span<ValueResult> values) {
+  if (!record.group) return {};
+  const std::string& key = record.selection.key;
+  bool all_missing = true;
+  for (const ValueResult& value : values) {
+    record.group->see(key, value.name, value.is_missing ? NAN : value.value);
+    all_missing = all_missing && value.is_missing;
+  }
+  Group::Verdict verdict = record.group->judge(key);
+  if (all_missing) return {};
+  record.relation = std::move(verdict.relation);
+  if (ValueResult* const value = verdict.event > 0 ? find_broken(record, values) : nullptr)
+    value->score = std::max(value->score, score_of(verdict.event));
+  return verdict;
+}
+
+// The most unusual value, or the one whose relation to others is broken.
+void Scorer::find_cause(PendingRecord& record, std::span<ValueResult> values, bool is_relation) {
+  Result& result = record.result;
+  result.cause =
+      &*std::max_element(values.begin(), values.end(), [](const auto& a, const auto& b) { return a.score < b.score; });
+  if (!is_relation) return;
+  result.relation = &record.relation;
+  if (const ValueResult* const broken = find_broken(record, values)) result.cause = broken;
+}
+
 // In the order of the records: computes the score over all values, and the episode.
 void Scorer::conclude(PendingRecord& record, Schedule& schedule) {
   using Fate = PendingRecord::Fate;
@@ -175,14 +229,14 @@ void Scorer::conclude(PendingRecord& record, Schedule& schedule) {
                threshold = settings ? settings->threshold.value_or(options_.threshold) : options_.threshold;
   const std::optional<int64_t>& time_ns = record.selection.time_ns;
   const bool in_maintenance = settings && time_ns && settings->is_in_maintenance(*time_ns);
-  result.score = is_beyond ? 1 : score_of(event - of_many);
+  const std::span<ValueResult> values = std::span(schedule.results).subspan(record.first_value, record.values);
+  const Group::Verdict together = relate(record, values);
+  const double alone = event - of_many;
+  result.score = is_beyond ? 1 : score_of(std::max(alone, together.event));
   const bool is_anomalous = is_beyond || (result.score >= threshold && !in_maintenance),
-             lasts = score_of(evidence - of_many) >= threshold;
+             lasts = score_of(std::max(evidence - of_many, together.evidence)) >= threshold;
   counters_.anomalies += is_anomalous;
-  if (is_anomalous) {
-    result.cause = &*std::max_element(result.values.begin(), result.values.end(),
-                                      [](const auto& a, const auto& b) { return a.score < b.score; });
-  }
+  if (is_anomalous) find_cause(record, values, !is_beyond && together.event > alone);
   result.has_score = !all_missing;
   result.episode =
       in_maintenance ? end_episode(record.sensor->memory) : advance_episode(record.sensor->memory, is_anomalous, lasts);

@@ -37,7 +37,11 @@ class Scorer {
   void add_step(size_t value, bool is_last);
   void run_block();
   void finish_step(const ModelStep& step, std::span<const float> outputs);
+  static double surprisal_of_level(RecentValues& recent, const AfterGap& after, double least_error);
   static void judge(PendingValue& value, ValueResult& result, const LastSeen& before);
+  static ValueResult* find_broken(const PendingRecord& record, std::span<ValueResult> values);
+  static Group::Verdict relate(PendingRecord& record, std::span<ValueResult> values);
+  static void find_cause(PendingRecord& record, std::span<ValueResult> values, bool is_relation);
   static bool apply_limits(const SensorSettings& settings, ValueResult& value);
   static Episode end_episode(SensorMemory& memory);
   Episode advance_episode(SensorMemory& memory, bool is_anomalous, bool lasts);

@@ -18,13 +18,30 @@
 #include "sensor/scoring/rhythm.h"
 #include "sensor/records/message.h"
 #include "sensor/formats/sensor_settings.h"
+#include "sensor/engine/group.h"
+#include "sensor/engine/intervals.h"
 
 namespace coil::sensor {
+
+class StateFile;
 
 // The gap between a record and the last value of its series.
 struct Gap {
   double steps = 0;     // of the series' rhythm; 0: the record is the next one
   int64_t records = 1;  // records since that value, including those without a value and the record itself
+};
+
+// The last gap of a series whose new level is watched. Plain data.
+struct AfterGap {
+  double steps = 0;
+  int64_t records = 0;  // as in Gap
+  int64_t values = 0;   // that came since; 0: nothing is watched
+
+  // All fields to save in state files.
+  template <class Fields>
+  void visit(Fields&& fields) {
+    fields(steps, records, values);
+  }
 };
 
 // The memory of one series besides the model's state. Plain data.
@@ -80,6 +97,7 @@ struct Series {
 
   SeriesMemory memory;
   Calendar calendar;
+  AfterGap after_gap;
 };
 
 // The memory of one sensor. Plain data.
@@ -107,8 +125,12 @@ struct Sensor {
   const SensorSettings* settings = nullptr;  // null: nothing was said about it, or it was not looked for yet
   std::shared_ptr<const AllSensorSettings> settings_are_of;  // which were looked through for it
   std::vector<std::unique_ptr<Series>> series;
-  std::vector<Held> held;             // by time, then in order of arrival
-  std::vector<uint32_t> text_fields;  // hashes of the names of fields that once held a non-numeric text
+  std::vector<Held> held;        // by time, then in order of arrival
+  std::unique_ptr<Group> group;  // of its own values, or of the sensors that it stands for; null: none
+  std::string group_key;         // of the group of several sensors that it belongs to; empty: none, or not looked up
+  StateFile* file = nullptr;     // where it is stored
+  std::unique_ptr<Interval> interval;  // null: records are not aggregated
+  std::vector<uint32_t> text_fields;   // hashes of the names of fields that once held a non-numeric text
 };
 
 }  // namespace coil::sensor

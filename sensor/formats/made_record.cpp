@@ -15,16 +15,6 @@ Field* find(Record& record, std::string_view name) {
   return found == record.fields.end() ? nullptr : &*found;
 }
 
-std::vector<std::string_view> split_key(std::string_view key) {
-  std::vector<std::string_view> parts;
-  for (size_t from = 0;;) {
-    const size_t end = key.find(kKeySeparator, from);
-    parts.push_back(key.substr(from, end - from));
-    if (end == std::string_view::npos) return parts;
-    from = end + 1;
-  }
-}
-
 // The number of spaces tells where a text in two fields is divided.
 size_t second_half(std::string_view whole, std::string_view first_half) {
   size_t at = 0;
@@ -66,16 +56,25 @@ void MadeRecord::set_time(int64_t time_ns) {
   clock->text = whole.substr(half);
 }
 
+Field& MadeRecord::field_of(std::string_view name) {
+  if (Field* const field = find(record_, name)) return *field;
+  Field& field = record_.fields.emplace_back();
+  field.name = keep(std::string(name));
+  return field;
+}
+
 void MadeRecord::set_number(std::string_view name, double number) {
-  Field* field = find(record_, name);
-  if (!field) {
-    field = &record_.fields.emplace_back();
-    field->name = keep(std::string(name));
-  }
-  field->kind = Field::Kind::number;
-  field->number = number;
-  field->text = {};
-  field->is_inner = false;
+  Field& field = field_of(name);
+  field.kind = Field::Kind::number;
+  field.number = number;
+  field.text = {};
+  field.is_inner = false;
+}
+
+void MadeRecord::set_missing(std::string_view name) {
+  Field& field = field_of(name);
+  field.kind = Field::Kind::null;
+  field.text = {};
 }
 
 void MadeRecord::add_text(std::string_view name, std::string_view text, bool is_tag) {

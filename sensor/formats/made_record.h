@@ -21,12 +21,14 @@ class MadeRecord {
   void set_time(int64_t time_ns);
   // Gives the field another number.
   void set_number(std::string_view name, double number);
+  void set_missing(std::string_view name);
   // Gives it the fields of a key (Selection::key), and leaves out every other field except the time.
   void keep_only_key(std::string_view key);
 
   const Record& record() const { return record_; }
 
  private:
+  Field& field_of(std::string_view name);
   std::string_view keep(std::string text) { return texts_.emplace_back(std::move(text)); }
   void add_text(std::string_view name, std::string_view text, bool is_tag);
 

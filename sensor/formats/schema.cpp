@@ -25,6 +25,16 @@ const Field* find_value(const Record& record, std::string_view name) {
 
 }  // namespace
 
+std::vector<std::string_view> split_key(std::string_view key) {
+  std::vector<std::string_view> parts;
+  for (size_t from = 0;;) {
+    const size_t end = key.find(kKeySeparator, from);
+    parts.push_back(key.substr(from, end - from));
+    if (end == std::string_view::npos) return parts;
+    from = end + 1;
+  }
+}
+
 Schema::Schema(SchemaOptions options) : options_(std::move(options)), time_(options_.time) {
   if (const size_t comma = time_.find(','); comma != std::string::npos) {
     clock_ = time_.substr(comma + 1);
@@ -79,6 +89,30 @@ bool Schema::select_key(const Record& record, std::string_view topic, std::strin
     key += field ? field->text : record.measurement;
   }
   return true;
+}
+
+std::string Schema::group_of(std::string_view key) const {
+  if (options_.groups.empty()) return {};
+  std::string group(1, kGroupMark);
+  const std::vector<std::string_view> parts = split_key(key);
+  if (options_.groups.front() == "*") return group;
+  for (const std::string& name : options_.groups) {
+    std::string_view found;
+    if (options_.keys.empty()) {
+      const std::string tag = name + "=";
+      for (const std::string_view part : parts) {
+        if (part.starts_with(tag)) found = part;
+      }
+    } else {
+      const auto place = std::find(options_.keys.begin(), options_.keys.end(), name);
+      // The first part is the topic; a key called "topic" may have no part of its own.
+      const auto from_end = static_cast<size_t>(options_.keys.end() - place);
+      if (from_end < parts.size()) found = parts[parts.size() - from_end];
+    }
+    group += kKeySeparator;
+    group += found;
+  }
+  return group;
 }
 
 // A field whose name is usual for times; of several, the likeliest name whose field holds a time.

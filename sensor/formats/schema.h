@@ -12,10 +12,15 @@
 namespace coil::sensor {
 
 inline constexpr char kKeySeparator = '\x1f';  // never occurs in texts
+inline constexpr char kGroupMark = '\x1d';     // begins the key of a group
+
+// The topic, then the fields of a key. [any thread]
+std::vector<std::string_view> split_key(std::string_view key);
 
 struct SchemaOptions {
   std::vector<std::string>
       keys;  // fields or tags; empty: in line protocol measurement and tags, else all records have one key
+  std::vector<std::string> groups;  // keys whose sensors are judged together; "*": all sensors; empty: none
   std::vector<std::string> values;  // empty: every numeric field except key and time
   std::string time;         // one field, or two separated by a comma; empty: a field whose name is usual for times
   std::string time_format;  // for strptime, or s, ms, us, ns; empty: RFC 3339 or a number
@@ -63,6 +68,9 @@ class Schema {
   bool may_become_value(const Field& field, const Selection& selection, bool with_texts) const;
   // Whether an option names the field, or its name is usual for times. [any thread]
   bool knows(std::string_view name) const;
+  // The group of a sensor's key, as a key that no sensor has. Empty: there are no groups. [any thread]
+  std::string group_of(std::string_view key) const;
+  static bool is_group(std::string_view key) { return key.starts_with(kGroupMark); }
   const SchemaOptions& options() const { return options_; }
 
  private:

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
+#include <utility>
 
 namespace coil::sensor {
 namespace {
@@ -56,9 +58,29 @@ const char* name_of(Episode episode) {
   return "";
 }
 
+namespace {
+
+// A value of another sensor is named with its sensor.
+std::string cause_of(const Result& result, const BrokenRelation& relation) {
+  const auto name_of = [&](const std::string& key, const std::string& name) {
+    return key == result.key() ? name : readable_key(key) + " " + name;
+  };
+  const bool is_own = relation.key == result.key();
+  const std::string unit(is_own ? result.unit_of(relation.name) : std::string_view());
+  std::string text = name_of(relation.key, relation.name) + " relation: ";
+  if (std::isnan(relation.value)) return text + "it is missing, and the others do not go together as before";
+  text += readable(relation.value) + (unit.empty() ? "" : " " + unit) + ", expected " + readable(relation.expected);
+  const char* join = " from ";
+  for (const auto& [key, name] : relation.others) text += std::exchange(join, " and ") + name_of(key, name);
+  return text;
+}
+
+}  // namespace
+
 std::string cause_of(const Result& result) {
   using Kind = Explanation::Kind;
   if (!result.cause) return {};
+  if (result.relation) return cause_of(result, *result.relation);
   const ValueResult& value = *result.cause;
   const bool is_up = value.why.is_up;
   const std::string unit(result.unit_of(value.name));

@@ -11,6 +11,7 @@
 #include "sensor/formats/sensor_settings.h"
 #include "sensor/records/message.h"
 #include "sensor/records/record.h"
+#include "sensor/results/broken_relation.h"
 #include "sensor/scoring/explanation.h"
 
 namespace coil::sensor {
@@ -54,9 +55,10 @@ struct Result {
   double score = 0;                          // 0 to 1
   Status status = Status::kOk;
   Episode episode = Episode::kNone;
-  const ValueResult* cause = nullptr;  // for an anomaly: the most unusual value
-  bool comes_back = false;             // one of its values follows missing ones
-  std::string_view text{};             // in the output's format; empty if the sink does not need it
+  const ValueResult* cause = nullptr;        // for an anomaly: the most unusual value
+  const BrokenRelation* relation = nullptr;  // that made it an anomaly; null: none did
+  bool comes_back = false;                   // one of its values follows missing ones
+  std::string_view text{};                   // in the output's format; empty if the sink does not need it
 
   std::string_view key() const { return selection->key; }
   // Of a value by this name; empty: not known.

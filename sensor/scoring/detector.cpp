@@ -55,9 +55,10 @@ Detector::Evidence Detector::measure(double value, const PendingForecasts& forec
   const double activity = std::sqrt(std::sqrt(mean_of(activity_, !is_back, step, kActivityRecords)));
   const double slow_activity = std::sqrt(std::sqrt(mean_of(slow_activity_, !is_back, step, kSlowActivityRecords)));
   Evidence evidence;
-  evidence[kSurprise] = is_back ? back.surprisal : rarity(surprises_, std::log1p(surprise));
+  evidence[kSurprise] = is_back ? back.surprisal : std::max(back.surprisal, rarity(surprises_, std::log1p(surprise)));
   evidence[kLeap] =
-      is_back ? back.surprisal : rarity(leaps_, before.is_known ? std::log1p(step / before.usual_step) : 0);
+      is_back ? back.surprisal
+              : std::max(back.surprisal, rarity(leaps_, before.is_known ? std::log1p(step / before.usual_step) : 0));
   evidence[kBias] = rarity(biases_, std::fabs(trusted == 1 ? bias_.add(bias, kBiasRecords) : bias_.mean()));
   evidence[kRange] = range_.observe(value);
   evidence[kLevel] = beyond(levels_, level_, kLevelRecords, mean_of(level_, true, value, kLevelRecords));

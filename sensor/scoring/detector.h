@@ -54,10 +54,10 @@ struct LastSeen {
   }
 };
 
-// The first value after a gap.
+// A value after a gap, or one of those that follow it.
 struct Return {
   double gap_steps = 0;  // since the last value; 0: there was no gap
-  double surprisal = 0;  // surprisal of the value under the forecast over the gap
+  double surprisal = 0;  // under the forecast over the gap: of the value, or of the mean of all values since the gap
 };
 
 // When a value came, and what its series showed at such times before.

@@ -1,7 +1,9 @@
-// Tries four forecasts on the remembered values: the mean, the last value, the value one season ago, and a linear
-// regression on recent values and the last season. Uses the one with the smallest error, and that error as its
-// uncertainty.
+// Tries five forecasts on the remembered values: the mean, the last value, the value one season ago, the mean around
+// it, and a linear regression on recent values and the last season. Uses the one with the smallest error, and that
+// error as its uncertainty.
 #include "sensor/scoring/gap_forecast.h"
+
+#include <utility>
 
 namespace coil::sensor {
 namespace {
@@ -9,23 +11,34 @@ namespace {
 constexpr size_t kLeastValues = 12;  // for any forecast
 constexpr size_t kLeastErrors = 30;  // to judge one of the forecasts
 constexpr size_t kShortestPeriod = 2;
-constexpr double kNearlyBest = 1.15;   // a shorter period is preferred if its error is at most this much larger
-constexpr uint32_t kPeriodHolds = 32;  // values until the period is searched again
-constexpr double kFarOff = 4;          // mean errors: few errors are as large
-constexpr double kFitted = 0.6;        // share of the samples to which a regression is fitted; the others test it
+constexpr uint32_t kShareOfPeriod = 24;  // half the width of a mean around the time one season ago
+constexpr double kNearlyBest = 1.15;     // a shorter period is preferred if its error is at most this much larger
+constexpr uint32_t kPeriodHolds = 32;    // values until the period is searched again
+constexpr double kFarOff = 4;            // mean errors: few errors are as large
+constexpr double kFitted = 0.6;          // share of the samples to which a regression is fitted; the others test it
 constexpr double kRidge = 1e-4;
 constexpr double kMostSurprisal = 20;
-constexpr double kLeastWidening = 0.1;  // of the bounds, per doubling of the gap
+constexpr double kAnscombe = 0.375, kLargestCount = 1e4;
+constexpr double kLeastErrorOfCounts = 0.4;  // on their scale; half of that of independent events
+constexpr double kDeviation = 1.25;          // mean errors that make a standard deviation
+constexpr double kValuesOfDegree = 20;       // of freedom: values whose errors agree
+constexpr double kLeastWidening = 0.1;       // of the bounds, per doubling of the gap
 
-// Statistics of forecast errors.
+// Statistics of forecast errors, or of the means of so many errors in a row.
 struct Errors {
-  size_t count = 0;
-  double sum = 0, largest = 0;
+  explicit Errors(size_t in_row) : in_row(in_row) {}
+
+  size_t in_row, seen = 0, count = 0;
+  double sum = 0, largest = 0, row_sum = 0;
+  std::array<double, RecentValues::kMostInMean> row = {};
 
   void add(double error) noexcept {
+    row_sum += error - std::exchange(row[seen % in_row], error);
+    if (++seen < in_row) return;
     ++count;
-    sum += std::fabs(error);
-    largest = std::max(largest, std::fabs(error));
+    const double size = std::fabs(row_sum / static_cast<double>(in_row));
+    sum += size;
+    largest = std::max(largest, size);
   }
   double mean() const noexcept { return std::max(sum / static_cast<double>(count), largest / kFarOff); }
   // Errors of forecasts over many steps are correlated, so the effective number of errors is smaller.
@@ -42,31 +55,51 @@ struct Past {
 };
 
 // The differences between values `lag` steps apart, over all values.
-Errors differences(const Past& past, size_t lag) noexcept {
-  Errors errors;
+Errors differences(const Past& past, size_t lag, size_t in_row) noexcept {
+  Errors errors(in_row);
   for (size_t t = lag; t < past.count(); ++t) {
     if (past.is_value[t]) errors.add(past.values[t] - past.values[t - lag]);
   }
   return errors;
 }
 
-// The period: the lag at which the series repeats its values best.
+// The period: the lag at which the series repeats its values best. Values close together are alike in most series, so
+// lags count from where the values have become unlike; if none is good there, all do.
 size_t find_period(const Past& past) noexcept {
   std::array<double, RecentValues::kSteps / 2 + 1> off = {};
   const size_t longest = past.count() / 2;
-  double best = std::numeric_limits<double>::infinity();
+  double best = std::numeric_limits<double>::infinity(), most = 0;
   for (size_t period = kShortestPeriod; period <= longest; ++period) {
     double sum = 0;
     for (size_t t = period; t < past.count(); ++t) sum += std::fabs(past.values[t] - past.values[t - period]);
     off[period] = sum / static_cast<double>(past.count() - period);
-    best = std::min(best, off[period]);
+    best = std::min(best, off[period]), most = std::max(most, off[period]);
   }
-  for (size_t period = kShortestPeriod; period <= longest; ++period) {
-    if (off[period] > kNearlyBest * best) continue;
-    while (period < longest && off[period + 1] < off[period]) ++period;
-    return period;
+  size_t unlike = kShortestPeriod;
+  while (unlike <= longest && off[unlike] < (best + most) / 2) ++unlike;
+  for (const size_t from : {unlike, kShortestPeriod}) {
+    for (size_t period = from; period <= longest; ++period) {
+      if (off[period] > kNearlyBest * best) continue;
+      while (period < longest && off[period + 1] < off[period]) ++period;
+      return period;
+    }
   }
   return 0;
+}
+
+// The mean around the time `season` steps before `at`.
+double smooth_season(const Past& past, size_t at, size_t season, size_t half) noexcept {
+  double sum = 0;
+  for (size_t t = at - season - half; t <= at - season + half; ++t) sum += past.values[t];
+  return sum / static_cast<double>(2 * half + 1);
+}
+
+Errors smooth_differences(const Past& past, size_t season, size_t half, size_t in_row) noexcept {
+  Errors errors(in_row);
+  for (size_t t = season + half; t < past.count(); ++t) {
+    if (past.is_value[t]) errors.add(past.values[t] - smooth_season(past, t, season, half));
+  }
+  return errors;
 }
 
 // Predicts the change of the value over `steps` as a linear function of known values.
@@ -81,11 +114,11 @@ class Regression {
   size_t samples() const noexcept { return past_.count() - std::min(past_.count(), first()); }
 
   // Fits the earlier samples and tests on the later ones.
-  Errors try_out() noexcept {
+  Errors try_out(size_t in_row) noexcept {
     const size_t end = past_.count(), until = first() + static_cast<size_t>(kFitted * static_cast<double>(samples()));
     for (size_t t = first(); t < until; ++t) learn(t);
     solve();
-    Errors errors;
+    Errors errors(in_row);
     for (size_t t = until; t < end; ++t) {
       if (past_.is_value[t]) errors.add(past_.values[t - steps_] + of(known(t)) - past_.values[t]);
     }
@@ -151,32 +184,42 @@ class Regression {
   Inputs wanted_ = {}, weights_ = {};
 };
 
-GapForecast from_mean(const Past& past) noexcept {
+GapForecast from_mean(const Past& past, size_t in_row) noexcept {
   double sum = 0, count = 0;
   for (size_t t = 0; t < past.count(); ++t) {
     if (past.is_value[t]) sum += past.values[t], ++count;
   }
-  Errors errors;
+  Errors errors(in_row);
   for (size_t t = 0; t < past.count(); ++t) {
     if (past.is_value[t]) errors.add(past.values[t] - sum / count);
   }
-  return {sum / count, errors.mean(), errors.largest};
+  return {sum / count, errors.mean(), errors.largest, false};
 }
 
 }  // namespace
 
+double GapForecast::scaled(double value) const noexcept {
+  return is_count ? 2 * std::sqrt(std::max(0.0, value) + kAnscombe) : value;
+}
+
+double GapForecast::value() const noexcept {
+  return is_count ? std::max(0.0, expected * expected / 4 - kAnscombe) : expected;
+}
+
 double GapForecast::surprisal(double value) const noexcept {
-  const double distance = std::fabs(value - expected);
+  const double distance = std::fabs(scaled(value) - expected);
   return std::min((distance / error + kFarOff * std::max(0.0, distance / furthest - 1)) / std::log(10.0),
                   kMostSurprisal);
 }
 
 // For exponential errors, 10 % lie beyond each bound.
-double GapForecast::width() const noexcept { return 2 * std::log(5.0) * error; }
+double GapForecast::width() const noexcept {
+  return 2 * std::log(5.0) * error * (is_count ? std::sqrt(value() + kAnscombe) : 1);
+}
 
 QuantileForecast GapForecast::quantiles(double width) const noexcept {
   QuantileForecast forecast;
-  forecast.reference = expected;
+  forecast.reference = value();
   forecast.scale = static_cast<float>(std::clamp(width / (2 * std::log(5.0)), 1e-30, 1e38));
   constexpr int kMiddle = static_cast<int>(kQuantiles / 2);
   for (int i = -kMiddle; i <= kMiddle; ++i) {
@@ -205,34 +248,99 @@ void RecentValues::add(double value, double steps) noexcept {
   ++period_age_;
 }
 
-GapForecast RecentValues::forecast(double steps_passed, double least_error) noexcept {
+// The last one is a value.
+struct RecentValues::Remembered {
   std::array<double, kSteps> values;
   std::array<bool, kSteps> is_value;
   size_t count = 0, known = 0;
-  for (size_t i = 0; i < count_; ++i) {
+  bool may_be_counts = true;
+
+  Past past() const noexcept { return {{values.data(), count}, {is_value.data(), count}}; }
+  Remembered as_counts() const noexcept {
+    Remembered scaled = *this;
+    const GapForecast scale{.is_count = true};
+    for (size_t i = 0; i < count; ++i) scaled.values[i] = scale.scaled(values[i]);
+    return scaled;
+  }
+};
+
+// Without the last `left_out` values.
+RecentValues::Remembered RecentValues::remembered(size_t left_out) const noexcept {
+  Remembered past;
+  for (size_t i = 0; i + left_out < count_; ++i) {
     const double value = values_[(next_ + kSteps - count_ + i) % kSteps];
     const bool is_known = !std::isnan(value);
-    if (!is_known && count == 0) continue;
-    values[count] = is_known ? value : values[count - 1];
-    is_value[count++] = is_known;
-    known += is_known;
+    if (!is_known && past.count == 0) continue;
+    past.values[past.count] = is_known ? value : past.values[past.count - 1];
+    past.is_value[past.count++] = is_known;
+    past.known += is_known;
+    past.may_be_counts &= !is_known || (value >= 0 && value <= kLargestCount && value == std::floor(value));
   }
-  if (known < kLeastValues) return {};
-  const Past past{{values.data(), count}, {is_value.data(), count}};
+  while (past.count > 0 && !past.is_value[past.count - 1]) --past.count;
+  return past;
+}
+
+// Whole numbers that vary less than counts of independent events are none.
+GapForecast RecentValues::forecast(double steps, double least_error) noexcept {
+  const Remembered past = remembered(0);
+  if (past.may_be_counts) {
+    GapForecast counts = forecast_from(past.as_counts(), 1, steps, 0);
+    counts.is_count = true;
+    if (counts.error >= kLeastErrorOfCounts) return counts;
+  }
+  return forecast_from(past, 1, steps, least_error);
+}
+
+double RecentValues::surprisal_of_mean(double steps, size_t count, double least_error) noexcept {
+  const Remembered past = remembered(count);
+  const double in_row = static_cast<double>(count);
+  const auto surprisal = [&](const Remembered& from, bool is_count) {
+    GapForecast all{.is_count = is_count};
+    double distance = 0;
+    for (size_t i = 0; i < count; ++i) {
+      const GapForecast one =
+          forecast_from(from, count, steps + static_cast<double>(i), is_count ? 0 : least_error / std::sqrt(in_row));
+      if (!one.exists()) return std::pair(0.0, 0.0);
+      distance += (all.scaled(values_[(next_ + kSteps - count + i) % kSteps]) - one.expected) / in_row;
+      all.error = std::max(all.error, one.error);
+    }
+    // A mean of errors is nearer to the normal distribution than one error: Student's t.
+    const double degrees = std::max(1.0, static_cast<double>(from.known) / kValuesOfDegree - 1),
+                 deviations = distance / (kDeviation * all.error);
+    const double rarity = (degrees + 1) / 2 * std::log1p(deviations * deviations / degrees) / std::log(10.0);
+    return std::pair(std::min(rarity, kMostSurprisal), all.error);
+  };
+  if (past.may_be_counts) {
+    const auto [rarity, error] = surprisal(past.as_counts(), true);
+    if (error * std::sqrt(in_row) >= kLeastErrorOfCounts) return rarity;
+  }
+  return surprisal(past, false).first;
+}
+
+// `in_row`: the error is that of the mean of so many forecasts.
+GapForecast RecentValues::forecast_from(const Remembered& remembered, size_t in_row, double steps_passed,
+                                        double least_error) noexcept {
+  const Past past = remembered.past();
+  const size_t count = past.count();
+  if (remembered.known < std::max(kLeastValues, in_row)) return {};
   const size_t steps = static_cast<size_t>(std::clamp(std::round(steps_passed), 1.0, 2.0 * kSteps));
   if (period_ == 0 || period_age_ >= kPeriodHolds) period_ = static_cast<uint32_t>(find_period(past)), period_age_ = 0;
 
-  GapForecast best = from_mean(past);
+  GapForecast best = from_mean(past, in_row);
   const auto offer = [&](double expected, const Errors& errors, size_t over) {
     if (errors.count < kLeastErrors) return;
-    if (const double error = errors.mean_over(over); error < best.error) best = {expected, error};
+    if (const double error = errors.mean_over(over); error < best.error) best = {.expected = expected, .error = error};
   };
-  if (steps < count) offer(values[count - 1], differences(past, steps), steps);
+  if (steps < count) offer(past.values[count - 1], differences(past, steps, in_row), steps);
   const size_t season = period_ > 0 ? (steps + period_ - 1) / period_ * period_ : 0;
   const bool has_season = season > 0 && season + kLeastErrors < count;
-  if (has_season) offer(values[count - 1 + steps - season], differences(past, season), steps);
+  if (has_season) offer(past.values[count - 1 + steps - season], differences(past, season, in_row), steps);
+  const size_t half = period_ / kShareOfPeriod, smooth = season >= steps + half ? season : season + period_;
+  if (half > 0 && smooth + half + kLeastErrors < count) {
+    offer(smooth_season(past, count - 1 + steps, smooth, half), smooth_differences(past, smooth, half, in_row), steps);
+  }
   if (Regression regression(past, steps, has_season ? season : 0); regression.samples() >= 2 * kLeastErrors) {
-    const Errors errors = regression.try_out();
+    const Errors errors = regression.try_out(in_row);
     offer(regression.next(), errors, steps);
   }
   best.error = std::max(best.error, least_error);

@@ -11,11 +11,16 @@
 namespace coil::sensor {
 
 struct GapForecast {
-  double expected = 0;
+  double expected = 0;                                        // on the scale below
   double error = 0;                                           // mean error of such forecasts; 0: no forecast
   double furthest = std::numeric_limits<double>::infinity();  // distance that hardly any value exceeds, if it is known
+  // Counts are forecast on the scale of 2 sqrt(n + 3/8), where their errors do not depend on their size (Anscombe
+  // 1948).
+  bool is_count = false;
 
   bool exists() const noexcept { return error > 0; }
+  double scaled(double value) const noexcept;
+  double value() const noexcept;  // that is expected
   // -log10 of the probability that a value is this far away, for exponential errors.
   double surprisal(double value) const noexcept;
   // The bounds are `width` apart.
@@ -46,11 +51,16 @@ class RecentValues {
  public:
   static constexpr size_t kSteps = 512;
 
+  static constexpr size_t kMostInMean = 6;  // values of surprisal_of_mean()
+
   // Adds a value, `steps` steps after the previous one. [any thread]
   void add(double value, double steps = 1) noexcept;
   // The forecast for `steps` steps after the last value. `least_error`: a lower limit for the error of any forecast of
   // this series. [any thread]
   GapForecast forecast(double steps, double least_error) noexcept;
+  // -log10 of how likely the mean of the last `count` values is, from the values before them. `steps`: to the first of
+  // them. A change of the level that is too small to be seen in one value may be clear in a mean. [any thread]
+  double surprisal_of_mean(double steps, size_t count, double least_error) noexcept;
   // Prefetches the memory of the next step.
   void prefetch() const noexcept { fetch_ahead(&values_[next_], sizeof(double)); }
 
@@ -62,6 +72,9 @@ class RecentValues {
 
  private:
   void push(double value) noexcept;
+  struct Remembered;
+  Remembered remembered(size_t left_out) const noexcept;
+  GapForecast forecast_from(const Remembered& past, size_t in_row, double steps, double least_error) noexcept;
 
   uint32_t next_ = 0, count_ = 0;
   uint32_t period_ = 0, period_age_ = 0;    // in steps; values since it was found

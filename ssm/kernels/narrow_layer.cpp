@@ -36,68 +36,60 @@ struct Row {
   ChannelsV part[kParts];
 };
 
+// A row of f(0) and, if there is one, f(1). Initialised as a whole, because a default constructor would not have the
+// target's attributes.
+template <class F>
+HWY_INLINE Row RowOf(const F& f) {
+  if constexpr (kParts == 1)
+    return {{f(0)}};
+  else
+    return {{f(0), f(1)}};
+}
+
 HWY_INLINE Row LoadRow(const float* from) {
   const Channels d;
-  Row row;
-  for (size_t i = 0; i < kParts; ++i) row.part[i] = hn::LoadU(d, from + i * hn::Lanes(d));
-  return row;
+  return RowOf([&](size_t i) HWY_ATTR { return hn::LoadU(d, from + i * hn::Lanes(d)); });
 }
 HWY_INLINE void StoreRow(const Row& row, float* to) {
   const Channels d;
   for (size_t i = 0; i < kParts; ++i) hn::StoreU(row.part[i], d, to + i * hn::Lanes(d));
 }
 HWY_INLINE Row SetRow(float value) {
-  Row row;
-  for (auto& part : row.part) part = hn::Set(Channels(), value);
-  return row;
+  return RowOf([&](size_t) HWY_ATTR { return hn::Set(Channels(), value); });
 }
 HWY_INLINE Row operator*(const Row& a, const Row& b) {
-  Row out;
-  for (size_t i = 0; i < kParts; ++i) out.part[i] = hn::Mul(a.part[i], b.part[i]);
-  return out;
+  return RowOf([&](size_t i) HWY_ATTR { return hn::Mul(a.part[i], b.part[i]); });
 }
 HWY_INLINE Row operator+(const Row& a, const Row& b) {
-  Row out;
-  for (size_t i = 0; i < kParts; ++i) out.part[i] = hn::Add(a.part[i], b.part[i]);
-  return out;
+  return RowOf([&](size_t i) HWY_ATTR { return hn::Add(a.part[i], b.part[i]); });
 }
 HWY_INLINE Row operator-(const Row& a, const Row& b) {
-  Row out;
-  for (size_t i = 0; i < kParts; ++i) out.part[i] = hn::Sub(a.part[i], b.part[i]);
-  return out;
+  return RowOf([&](size_t i) HWY_ATTR { return hn::Sub(a.part[i], b.part[i]); });
 }
 HWY_INLINE Row MulAdd(const Row& a, const Row& b, const Row& c) {
-  Row out;
-  for (size_t i = 0; i < kParts; ++i) out.part[i] = hn::MulAdd(a.part[i], b.part[i], c.part[i]);
-  return out;
+  return RowOf([&](size_t i) HWY_ATTR { return hn::MulAdd(a.part[i], b.part[i], c.part[i]); });
 }
 HWY_INLINE Row NegMulAdd(const Row& a, const Row& b, const Row& c) {
-  Row out;
-  for (size_t i = 0; i < kParts; ++i) out.part[i] = hn::NegMulAdd(a.part[i], b.part[i], c.part[i]);
-  return out;
+  return RowOf([&](size_t i) HWY_ATTR { return hn::NegMulAdd(a.part[i], b.part[i], c.part[i]); });
 }
 HWY_INLINE Row TanhOf(const Row& x) {
-  Row out;
-  for (size_t i = 0; i < kParts; ++i) out.part[i] = Tanh(Channels(), x.part[i]);
-  return out;
+  return RowOf([&](size_t i) HWY_ATTR { return Tanh(Channels(), x.part[i]); });
 }
 
 // Each channel's value in all lanes.
 struct Spread {
   ChannelsV value[kWide];
 };
+HWY_INLINE Spread SpreadOf(ChannelsV low, ChannelsV high) {
+  return {{hn::Broadcast<0>(low), hn::Broadcast<1>(low), hn::Broadcast<2>(low), hn::Broadcast<3>(low),
+           hn::Broadcast<0>(high), hn::Broadcast<1>(high), hn::Broadcast<2>(high), hn::Broadcast<3>(high)}};
+}
 HWY_INLINE Spread SpreadOf(const Row& x) {
-  Spread spread;
-  const auto four = [&](ChannelsV v, ChannelsV* to) HWY_ATTR {
-    to[0] = hn::Broadcast<0>(v), to[1] = hn::Broadcast<1>(v), to[2] = hn::Broadcast<2>(v), to[3] = hn::Broadcast<3>(v);
-  };
-  if constexpr (kParts == 1) {
-    four(hn::ConcatLowerLower(Channels(), x.part[0], x.part[0]), spread.value);
-    four(hn::ConcatUpperUpper(Channels(), x.part[0], x.part[0]), spread.value + 4);
-  } else {
-    four(x.part[0], spread.value), four(x.part[1], spread.value + 4);
-  }
-  return spread;
+  const Channels d;
+  if constexpr (kParts == 1)
+    return SpreadOf(hn::ConcatLowerLower(d, x.part[0], x.part[0]), hn::ConcatUpperUpper(d, x.part[0], x.part[0]));
+  else
+    return SpreadOf(x.part[0], x.part[1]);
 }
 
 // W x + b as four sums of two columns.
@@ -105,16 +97,16 @@ HWY_INLINE Row Product(const PackedLinear& w, const Row& x) {
   const float *weights = w.f32.data(), *bias = w.bias.data();
   const Spread spread = SpreadOf(x);
   const Channels d;
-  Row out;
-  for (size_t i = 0; i < kParts; ++i) {
+  return RowOf([&](size_t i) HWY_ATTR {
     const size_t at = i * hn::Lanes(d);
     const auto column = [&](size_t k) HWY_ATTR { return hn::LoadU(d, weights + k * kWide + at); };
-    ChannelsV sum[4] = {hn::MulAdd(column(0), spread.value[0], hn::LoadU(d, bias + at))};
-    for (size_t k = 1; k < 4; ++k) sum[k] = hn::Mul(column(k), spread.value[k]);
+    ChannelsV sum[4];
+    for (size_t k = 0; k < 4; ++k)
+      sum[k] = k == 0 ? hn::MulAdd(column(k), spread.value[k], hn::LoadU(d, bias + at))
+                      : hn::Mul(column(k), spread.value[k]);
     for (size_t k = 4; k < kWide; ++k) sum[k - 4] = hn::MulAdd(column(k), spread.value[k], sum[k - 4]);
-    out.part[i] = hn::Add(hn::Add(sum[0], sum[1]), hn::Add(sum[2], sum[3]));
-  }
-  return out;
+    return hn::Add(hn::Add(sum[0], sum[1]), hn::Add(sum[2], sum[3]));
+  });
 }
 
 // Stage 1 for n rows: what the modes give before they hear a row, and the row itself; then they hear it.
@@ -359,7 +351,7 @@ HWY_INLINE size_t Groups(const NarrowLayer&, const LayerFilm&, float*, size_t, f
 HWY_INLINE Row ListenOnce(const S4dKernel& s, const Row& u, float* re_state) {
   const auto at = [](const float* rows, size_t mode) HWY_ATTR { return LoadRow(rows + mode * kWide); };
   float* im_state = re_state + kNarrowModes * kWide;
-  Row sum[2];
+  Row sum[2] = {SetRow(0), SetRow(0)};
   for (size_t m = 0; m < kNarrowModes; ++m) {
     const Row re = at(re_state, m), im = at(im_state, m), z_re = at(s.z_re, m), z_im = at(s.z_im, m);
     sum[m % 2] = m < 2 ? at(s.c_re, m) * re : MulAdd(at(s.c_re, m), re, sum[m % 2]);

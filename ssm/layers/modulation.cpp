@@ -4,27 +4,11 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <limits>
 #include <vector>
 
 #include "ssm/layers/layer_stack.h"
 
 namespace coil::ssm {
-
-namespace {
-
-// The integers of the modulation, stored in the arena as floats (exact, because all are below 2^24).
-struct Counters {
-  float in_piece;   // frames since the start of the piece
-  float ramp;       // remaining frames of the controls' ramp at the start of the piece; 0: no ramp
-  float hop_phase;  // frames since the start of the hop, at the start of the piece
-  float started;    // 1 after the first frame
-};
-
-// Clamped to at least one frame and a sane maximum, whatever a state file contains, so that processing always advances.
-size_t frames_left(float frames) { return frames > 1.0f ? size_t(std::min(frames, 1e6f)) : 1; }
-
-}  // namespace
 
 // Computes features of the signal, averages them over a hop, and maps them to a FiLM vector by a small network
 // (ssm/MODEL_FILE.md).
@@ -137,28 +121,16 @@ Modulation::Modulation(const ModelConfig& config, const Plan& plan, const Card& 
   counters_ = layout.add({"state.film.counters", {4}}, 4, {0, 1, 2, 3});
   if (config.slow_path)
     slow_ = std::make_unique<SlowPath>(config, *config.slow_path, build, film_rows, plan.slow_layers);
+  hop_frames_ = slow_ ? slow_->hop_frames : 0;
 }
 
 Modulation::~Modulation() = default;
 
 size_t Modulation::scratch_floats() const { return slow_ ? slow_->scratch_floats() : 0; }
 
-FilmPiece Modulation::current(const float* arena) const noexcept {
-  if (vector_floats_ == 0) return {std::numeric_limits<size_t>::max(), 0, nullptr, nullptr};
-  const Counters& c = *reinterpret_cast<const Counters*>(arena + counters_);
-  FilmPiece piece{std::numeric_limits<size_t>::max(), c.in_piece + 1, arena + base_, nullptr};
-  if (c.ramp > 0) piece.frames = frames_left(c.ramp - c.in_piece);
-  if (slow_) piece.frames = std::min(piece.frames, frames_left(float(slow_->hop_frames) - (c.hop_phase + c.in_piece)));
-  if (slow_ || c.ramp > 0) piece.slope = arena + slope_;
-  return piece;
-}
-
-void Modulation::advance(float* arena, const float* input_rows, size_t frames, float* scratch) const noexcept {
-  if (vector_floats_ == 0 || frames == 0) return;
-  Counters& c = *reinterpret_cast<Counters*>(arena + counters_);
+void Modulation::advance_piece(float* arena, const float* input_rows, size_t frames, float* scratch) const noexcept {
+  Counters& c = counters(arena);
   const bool piece_ends = current(arena).frames == frames;
-  c.started = 1;
-  if (!slow_ && c.ramp == 0) return;  // constant: nothing to count
   if (slow_) slow_->hear(arena, input_rows, input_stride_, frames, scratch);
   c.in_piece += float(frames);
   if (!piece_ends) return;
@@ -172,7 +144,7 @@ void Modulation::advance(float* arena, const float* input_rows, size_t frames, f
 
 // Advances the controls' part to its current value.
 void Modulation::close_piece(float* arena) const noexcept {
-  Counters& c = *reinterpret_cast<Counters*>(arena + counters_);
+  Counters& c = counters(arena);
   float *now = arena + now_, *target = arena + target_;
   if (c.ramp > 0) {
     const float done = c.in_piece / c.ramp;
@@ -185,7 +157,7 @@ void Modulation::close_piece(float* arena) const noexcept {
 }
 
 void Modulation::begin_piece(float* arena) const noexcept {
-  const Counters& c = *reinterpret_cast<const Counters*>(arena + counters_);
+  const Counters& c = counters(arena);
   float *base = arena + base_, *slope = arena + slope_;
   const float *now = arena + now_, *target = arena + target_;
   for (size_t i = 0; i < vector_floats_; ++i) {
@@ -209,7 +181,7 @@ void Modulation::add_feature(float* film, size_t feature, float value) const noe
 
 void Modulation::set_controls(float* arena, std::span<const float> values) const noexcept {
   if (vector_floats_ == 0) return;
-  Counters& c = *reinterpret_cast<Counters*>(arena + counters_);
+  Counters& c = counters(arena);
   close_piece(arena);
 
   std::array<float, kMaxControls> inputs{};  // 2 k - 1 for each of the network's controls
@@ -264,7 +236,7 @@ void Modulation::reset(float* arena, const float* rest, size_t arena_floats) con
     kept_end = slow_->controls + slow_->control_count;
   }
   take(kept_end, arena_floats);
-  Counters& c = *reinterpret_cast<Counters*>(arena + counters_);
+  Counters& c = counters(arena);
   c.ramp = c.started = 0;
   std::copy_n(arena + target_, vector_floats_, arena + now_);
   begin_piece(arena);

@@ -75,7 +75,7 @@ struct Problem {
       LaneGroup<T> group(map, kernels, frames, kLookbackHops);
       for (size_t i = 0; i < kernels.lanes; ++i) fill(group, first + i, i, w);
       group.prepare();
-      group.forward(shared, workspace);
+      for (size_t s = 0; s < segments; ++s) group.forward(shared, workspace);
       const LossSums sums = group.loss(2 * plain_share, 2 * (1 - plain_share), workspace);
       group.backward(shared, workspace, gradient ? gradient->data() : ignored.data());
       sum += plain_share * sums.plain + (1 - plain_share) * sums.pre_emphasised;
@@ -107,6 +107,7 @@ struct Problem {
 
   ParameterMap map;
   size_t frames, lanes_used = kLanesUsed;
+  size_t segments = 1;   // the last of them is scored; all have the same input
   size_t first_hop = 0;  // of lane 0; above 0: all lanes started long ago
   std::vector<double> parameters, input, target, state, filter_state, weights, slow_state;
   std::vector<float> hops;
@@ -191,6 +192,35 @@ TEST_CASE("every gradient agrees with central differences") {
   SECTION("with one pair of modes") { check_against_differences<8, 1>(1); }
   SECTION("with a filter and a knob") { check_against_differences<8, 3>(1, 0, 8); }
   SECTION("with a slow path and a filter") { check_against_differences<8, 1>(0, 1, 4); }
+}
+
+TEST_CASE("gradients of modes include what they did in the previous segment") {
+  const auto check = [](size_t filter_modes) {
+    Problem problem({8, 3, 1, 1, 0, filter_modes});
+    problem.segments = 2;
+    problem.lanes_used = 4;
+    const Kernels<double> kernels = exact_kernels<8, 3>();
+    std::vector<double> gradient(problem.map.size);
+    problem.loss(kernels, &gradient);
+    // What the filter remembers of the layer before it is cut off at the segment.
+    const size_t begin = filter_modes > 0 ? problem.map.filter : 0;
+    const size_t end = filter_modes > 0 ? begin + problem.map.filter_bank.C : problem.map.layer.C;
+    double with_memory = 0;
+    for (size_t i = begin; i < end; ++i) {
+      const double kStep = 1e-6, before = problem.parameters[i];
+      problem.parameters[i] = before + kStep;
+      const double up = problem.loss(kernels, nullptr);
+      problem.parameters[i] = before - kStep;
+      const double difference = (up - problem.loss(kernels, nullptr)) / (2 * kStep);
+      problem.parameters[i] = before;
+      INFO(name_of(problem.map, i) << ", parameter " << i);
+      REQUIRE(std::abs(difference - gradient[i]) <= 2e-6 * std::abs(gradient[i]) + 2e-4);
+      with_memory = std::max(with_memory, std::abs(difference));
+    }
+    CHECK(with_memory > 1);
+  };
+  check(0);
+  check(8);
 }
 
 TEST_CASE("the gradient agrees with PyTorch") {

@@ -10,7 +10,7 @@ namespace {
 
 using namespace coil;
 using plugin::MidiPrograms, plugin::MidiSource, plugin::Processor;
-using test::finish, test::kBlock, test::load, test::open, test::run, test::saved, test::wait_for;
+using test::kBlock, test::load, test::open, test::run, test::saved, test::wait_for;
 
 constexpr double kRate = 48000;
 
@@ -100,7 +100,7 @@ TEST_CASE("a switch follows a controller's halves and is turned over by a note, 
   CHECK(cabinet.get());
   processor.learn_midi("mix");
   play(processor, note(61));
-  finish();
+  test::run_messages(150);
   CHECK(processor.midi_learns() == "mix");
   processor.stop_learning_midi();
   play(processor, controller(30, 5));

@@ -140,6 +140,7 @@ TEST_CASE("a host's automation recalls a snapshot in the block in which it arriv
   processor.store_snapshot(2);
   automate(processor, 1);
   run(processor, test::noise(2, kBlock));
+  CHECK(processor.parameters().input_gain->get() == first.at("input_gain"));  // saving would recall it as well
   CHECK(sound_of(processor) == first);
   CHECK(wait_for([&] { return processor.snapshots().recalled == 1; }));
   automate(processor, 4);

@@ -37,6 +37,18 @@ Points cycle(uint32_t seed, int gap, double period) {
   return points;
 }
 
+// Whole numbers around a rate with a daily cycle: kRecords, the gap, and kAfter more.
+Points counts(uint32_t seed, int gap, double) {
+  test::Random random(seed);
+  const double phase = random.uniform(0, 6.28);
+  Points points;
+  for (int i = 0; i < kRecords + gap + kAfter; ++i) {
+    const double rate = std::exp(2.5 + std::sin(phase + 2 * std::numbers::pi * i / 96));
+    points.push_back({1700000000 + i * kStep_s, std::max(0.0, std::round(rate + std::sqrt(rate) * random.normal()))});
+  }
+  return points;
+}
+
 class Statuses final : public sensor::Sink {
  public:
   struct Record {
@@ -57,7 +69,8 @@ struct Seen {
 
 // The results for the last records of each sensor; `change` gets the points and the index of the first one that
 // returns.
-Seen seen(int gap, double period, const std::function<void(Points&, size_t)>& change, bool with_times = true) {
+Seen seen(int gap, double period, const std::function<void(Points&, size_t)>& change, bool with_times = true,
+          const std::function<Points(uint32_t, int, double)>& make = cycle) {
   static const auto model = ssm::Model::load(COIL_PRESETS_DIR "/watch_small.safetensors");
   sensor::EngineOptions options;
   options.schema.keys = {"s"};
@@ -65,7 +78,7 @@ Seen seen(int gap, double period, const std::function<void(Points&, size_t)>& ch
   std::vector<sensor::Message> messages;
   Statuses results;
   for (int s = 0; s < kSensors; ++s) {
-    Points points = cycle(uint32_t(s), gap, period);
+    Points points = make(uint32_t(s), gap, period);
     change(points, size_t(kRecords + gap));
     for (const Point& point : points) {
       if (point.value == kAbsent) continue;
@@ -108,6 +121,23 @@ TEST_CASE("a return after a gap is no event, a return to another level is one") 
         CHECK(seen(gap, period, change(15)).alarms >= 9);
       }
     }
+  }
+}
+
+// After a longer gap without records, the clock may have been set as well, so that more values are possible.
+TEST_CASE("counts that are higher after a gap are an event, though each of them may be chance") {
+  struct Case {
+    int gap;
+    double what;
+    int found;
+  };
+  for (const Case& one : {Case{8, kAbsent, 5}, Case{8, NAN, 7}, Case{48, NAN, 7}, Case{48, kAbsent, 3}}) {
+    const auto change = [&](double by) {
+      return [=](Points& points, size_t first) { fill(points, first, one.gap, one.what), raise(points, first, by); };
+    };
+    INFO("gap " << one.gap << (one.what == kAbsent ? ", absent" : ", null"));
+    CHECK(seen(one.gap, 96, change(0), true, counts).alarms <= 1);
+    CHECK(seen(one.gap, 96, change(15), true, counts).alarms >= one.found);
   }
 }
 
