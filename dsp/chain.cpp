@@ -155,12 +155,10 @@ void Chain::process(AudioBlock block) noexcept {
 void Chain::process_clean(AudioBlock block) noexcept {
   take();
   follow_level(full_scale_dbu_);
-  std::array<float*, 2> channels{};
-  for (int begin = 0; begin < block.frames; begin += max_piece_frames_) {
-    for (int c = 0; c < block.channel_count; ++c) channels[static_cast<size_t>(c)] = block.channels[c] + begin;
-    process_piece({channels.data(), block.channel_count, std::min(max_piece_frames_, block.frames - begin)});
+  in_pieces(block, max_piece_frames_, [this](AudioBlock piece) {
+    process_piece(piece);
     fresh_ = false;
-  }
+  });
 }
 
 void Chain::process_piece(AudioBlock piece) noexcept {

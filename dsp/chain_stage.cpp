@@ -1,4 +1,4 @@
-// ChainStage: keeps the processor's input, as late as its output, for power and mix.
+// ChainStage: delays the processor's input to match its output, for power and mix.
 #include "dsp/chain_stage.h"
 
 #include <algorithm>
@@ -45,8 +45,7 @@ std::optional<float> ChainStage::follow_level(std::optional<float> full_scale_db
 void ChainStage::process(AudioBlock block, AudioBlock dry) noexcept {
   const float mix = settings_->mix;
   const float dryness = !settings_->on ? 1 : std::isfinite(mix) ? 1 - std::clamp(mix, 0.0f, 1.0f) : 0;
-  if (fresh_) dryness_.jump(dryness);
-  dryness_.aim(dryness);
+  dryness_.set(dryness, fresh_);
 
   const bool mixes = !dryness_.rests_at(0);
   if (mixes || !delays_.empty())

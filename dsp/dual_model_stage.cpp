@@ -181,11 +181,7 @@ void DualModelStage::process(AudioBlock block) noexcept {
   read_settings();
   read_slots();
   fresh_ = false;
-  std::array<float*, 2> channels{};
-  for (int begin = 0; begin < block.frames; begin += max_piece_frames_) {
-    for (int c = 0; c < block.channel_count; ++c) channels[static_cast<size_t>(c)] = block.channels[c] + begin;
-    process_piece({channels.data(), block.channel_count, std::min(max_piece_frames_, block.frames - begin)});
-  }
+  in_pieces(block, max_piece_frames_, [this](AudioBlock piece) { process_piece(piece); });
   SlotModel::Counts counts;
   for (ModelSlot& slot : slots_) counts += slot.take_counts();
   restarts_ += counts.restarts;
@@ -193,20 +189,12 @@ void DualModelStage::process(AudioBlock block) noexcept {
   meters_.gate_gain.store(gate_.gain(), std::memory_order_relaxed);
 }
 
-void DualModelStage::aim(Ramp& ramp, float target) const noexcept {
-  if (fresh_) {
-    ramp.jump(target);
-  } else {
-    ramp.aim(target);
-  }
-}
-
 void DualModelStage::read_settings() noexcept {
   gate_.set_threshold_db(finite_or(settings_.gate_db, kGateOffDb));
   channel_mode_ = spec_.channels == 2 ? settings_.channels.load() : ChannelMode::each;
   const bool both = channel_mode_ == ChannelMode::sum, right = channel_mode_ == ChannelMode::right;
-  aim(from_left_, both ? 0.5f : right ? 0.0f : 1.0f);
-  aim(from_right_, both ? 0.5f : right ? 1.0f : 0.0f);
+  from_left_.set(both ? 0.5f : right ? 0.0f : 1.0f, fresh_);
+  from_right_.set(both ? 0.5f : right ? 1.0f : 0.0f, fresh_);
   slot_settings_.joined = channel_mode_ != ChannelMode::each;
   slot_settings_.normalise = settings_.normalise;
 }
@@ -308,7 +296,7 @@ void DualModelStage::play_slots(const SlotInput& in, AudioBlock out) noexcept {
   active_.advance(out.frames);
 }
 
-// Keeps the magnitudes of what the model hears, as late as its output.
+// Keeps the magnitudes of the model's input, delayed to match its output.
 void DualModelStage::listen(AudioBlock in) noexcept {
   const std::span<float> key = key_.block(in.frames).channel(0);
   const float left = from_left_.target(), right = from_right_.target();

@@ -92,7 +92,6 @@ class DualModelStage final : public AudioProcessor {
 
   bool runs(int slot) const noexcept { return active_.moving() || active_.rests_at(static_cast<float>(slot)); }
   int heard() const noexcept { return active_.target() == 0 ? 0 : 1; }
-  void aim(Ramp& ramp, float target) const noexcept;
   void read_settings() noexcept;
   void read_slots() noexcept;
   void process_piece(AudioBlock block) noexcept;

@@ -49,19 +49,14 @@ void ModelStage::reset() noexcept {
 
 std::optional<float> ModelStage::follow_level(std::optional<float> full_scale_dbu) noexcept {
   calibration_ = full_scale_dbu && full_scale_dbu_ ? db_to_gain(*full_scale_dbu - *full_scale_dbu_) : 1;
-  if (!full_scale_dbu || settings_.normalisation_db) return std::nullopt;  // a normalised model has lost its level
+  if (!full_scale_dbu || settings_.normalisation_db) return std::nullopt;  // a normalised model has no known level
   return out_full_scale_dbu_;
 }
 
 void ModelStage::process(AudioBlock block) noexcept {
-  if (fresh_) input_.jump(calibration_);
-  input_.aim(calibration_);
+  input_.set(calibration_, fresh_);
   fresh_ = fresh_ && block.frames == 0;
-  std::array<float*, 2> channels{};
-  for (int begin = 0; begin < block.frames; begin += max_block_frames_) {
-    for (int c = 0; c < block.channel_count; ++c) channels[static_cast<size_t>(c)] = block.channels[c] + begin;
-    process_piece({channels.data(), block.channel_count, std::min(max_block_frames_, block.frames - begin)});
-  }
+  in_pieces(block, max_block_frames_, [this](AudioBlock piece) { process_piece(piece); });
 }
 
 // The magnitudes that the gate goes by: of what the model hears.

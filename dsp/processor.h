@@ -1,6 +1,9 @@
 // The interface of all real-time audio processors, and the block of audio that they process.
 #pragma once
 
+#include <algorithm>
+#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -21,6 +24,16 @@ struct ProcessSpec {
   int max_block_frames = 0;
   int channels = 0;
 };
+
+// Calls `process` with one piece of the block after another, each of at most `max_frames`. 1 or 2 channels.
+// [audio-thread]
+void in_pieces(AudioBlock block, int max_frames, auto&& process) {
+  std::array<float*, 2> channels{};
+  for (int begin = 0; begin < block.frames; begin += max_frames) {
+    for (int c = 0; c < block.channel_count; ++c) channels[static_cast<size_t>(c)] = block.channels[c] + begin;
+    process(AudioBlock{channels.data(), block.channel_count, std::min(max_frames, block.frames - begin)});
+  }
+}
 
 class AudioProcessor {
  public:

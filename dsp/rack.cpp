@@ -270,7 +270,7 @@ void Rack::prepare(const ProcessSpec& spec) {
   const ProcessSpec next = Chain::stage_spec(spec);
   models_stage_->prepare(next);
 
-  // Without the lock, because the message thread must not wait for it. If a change comes in between, once more.
+  // Prepares without the lock, because the message thread must not wait. After a change in between, it prepares again.
   Entries entries;
   std::unique_lock lock(mutex_, std::defer_lock);
   uint64_t seen = 0;
@@ -324,28 +324,16 @@ void Rack::process(AudioBlock block) noexcept {
   if (block.frames == 0) return;
   const ScopedFlushDenormals flush;
   read_settings();
-  std::array<float*, 2> channels{};
-  for (int begin = 0; begin < block.frames; begin += max_piece_frames_) {
-    for (int c = 0; c < block.channel_count; ++c) channels[static_cast<size_t>(c)] = block.channels[c] + begin;
-    process_piece({channels.data(), block.channel_count, std::min(max_piece_frames_, block.frames - begin)});
-  }
+  in_pieces(block, max_piece_frames_, [this](AudioBlock piece) { process_piece(piece); });
   restarts_ = chain_.restarts();
 }
 
-void Rack::aim(Ramp& ramp, float target) const noexcept {
-  if (fresh_) {
-    ramp.jump(target);
-  } else {
-    ramp.aim(target);
-  }
-}
-
 void Rack::read_settings() noexcept {
-  aim(input_gain_, gain_of(settings_.input_db));
-  aim(output_gain_, gain_of(settings_.output_db));
-  aim(dryness_, 1 - std::clamp(finite_or(settings_.mix, 1), 0.0f, 1.0f));
-  aim(bypass_, settings_.bypass ? 1.0f : 0.0f);
-  aim(mute_, settings_.mute ? 0.0f : 1.0f);
+  input_gain_.set(gain_of(settings_.input_db), fresh_);
+  output_gain_.set(gain_of(settings_.output_db), fresh_);
+  dryness_.set(1 - std::clamp(finite_or(settings_.mix, 1), 0.0f, 1.0f), fresh_);
+  bypass_.set(settings_.bypass ? 1.0f : 0.0f, fresh_);
+  mute_.set(settings_.mute ? 0.0f : 1.0f, fresh_);
   const float dbu = std::clamp(finite_or(settings_.input_dbu, 0), kMinFullScaleDbu, kMaxFullScaleDbu);
   chain_.set_full_scale_dbu(settings_.calibrated ? std::optional(dbu) : std::nullopt);
 }

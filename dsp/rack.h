@@ -135,7 +135,6 @@ class Rack final : public AudioProcessor {
   void make_missing(Entries& entries, const ProcessSpec& spec);
   void set_entries(std::optional<std::vector<RackStage>> stages, std::optional<RackStage> tail);
 
-  void aim(Ramp& ramp, float target) const noexcept;
   void read_settings() noexcept;
   void process_piece(AudioBlock block) noexcept;
 

@@ -31,6 +31,14 @@ class Ramp {
     left_ = length_ + wait_frames;
   }
 
+  void set(float target, bool at_once) noexcept {
+    if (at_once) {
+      jump(target);
+    } else {
+      aim(target);
+    }
+  }
+
   float target() const noexcept { return target_; }
   int frames_left() const noexcept { return left_; }
   bool moving() const noexcept { return left_ > 0; }

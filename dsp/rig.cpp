@@ -1,4 +1,4 @@
-// Rigs: converts JSON to stages and back, makes a chain of them, and runs a chain over a recording.
+// Rigs: converts JSON to stages and back.
 #include "dsp/rig.h"
 
 #include <xxhash.h>
@@ -15,10 +15,6 @@
 #include "base/json_fields.h"
 #include "base/text.h"
 #include "dsp/calibration.h"
-#include "dsp/front_end.h"
-#include "dsp/level_stages.h"
-#include "dsp/loudness.h"
-#include "dsp/model_stage.h"
 #include "dsp/rig_snapshots.h"
 
 namespace coil::dsp {
@@ -87,6 +83,7 @@ RigModel read_model(const JsonFields& fields) {
   model.normalise = fields.flag("normalise", false);
   model.gate_db = within(fields, "gate_db", kGateOffDb, 0, kGateOffDb);
   model.channels = named(fields, "channels", kChannelModes, "each");
+  model.main = fields.flag("main", false);
   if (fields.has("controls")) {
     const json& controls = fields.at("controls");
     if (!controls.is_object()) throw fields.wrong("controls", "an object of names and numbers, such as {\"drive\": 7}");
@@ -135,6 +132,16 @@ EqualiserSettings read_equaliser(const JsonFields& fields, std::vector<std::stri
   return settings;
 }
 
+DoublerSettings read_doubler(const JsonFields& fields) {
+  DoublerSettings settings;
+  settings.delay_ms = within(fields, "delay_ms", kMinDoublerMs, kMaxDoublerMs, settings.delay_ms);
+  const float most = std::min(kMaxDriftMs, settings.delay_ms - kMinDoublerMs);
+  settings.drift_ms = within(fields, "drift_ms", 0, most, std::min(settings.drift_ms, most));
+  settings.level_db = within(fields, "level_db", -kMaxDb, kMaxDb, 0);
+  settings.spread = within(fields, "spread", 0, 1, settings.spread);
+  return settings;
+}
+
 RigStage read_stage(const json& object, const std::string& where, std::vector<std::string>& warnings) {
   const JsonFields fields(object, where);
   RigStage stage;
@@ -152,8 +159,10 @@ RigStage read_stage(const json& object, const std::string& where, std::vector<st
     stage.kind = read_cabinet(fields, warnings);
   else if (type == "equaliser")
     stage.kind = read_equaliser(fields, warnings);
+  else if (type == "doubler")
+    stage.kind = read_doubler(fields);
   else
-    throw fields.wrong("type", "one of gain, gate, model, cabinet, equaliser");
+    throw fields.wrong("type", "one of gain, gate, model, cabinet, equaliser, doubler");
   note_unknown(fields, warnings);
   return stage;
 }
@@ -181,6 +190,14 @@ ordered_json to_json(const RigCabinet& cabinet) {
   return {{"type", "cabinet"}, {"microphones", std::move(microphones)}, {"normalise", cabinet.normalise}};
 }
 
+ordered_json to_json(const DoublerSettings& settings) {
+  return {{"type", "doubler"},
+          {"delay_ms", settings.delay_ms},
+          {"drift_ms", settings.drift_ms},
+          {"level_db", settings.level_db},
+          {"spread", settings.spread}};
+}
+
 ordered_json to_json(const RigStage& stage) {
   ordered_json object =
       std::visit(Overloaded{[](const RigGain& gain) {
@@ -197,46 +214,17 @@ ordered_json to_json(const RigStage& stage) {
                                                   {"hash", model.hash},
                                                   {"normalise", model.normalise},
                                                   {"gate_db", model.gate_db},
-                                                  {"channels", name_of(model.channels, kChannelModes)}};
+                                                  {"channels", name_of(model.channels, kChannelModes)},
+                                                  {"main", model.main}};
                             },
                             [](const RigCabinet& cabinet) { return to_json(cabinet); },
-                            [](const EqualiserSettings& settings) { return to_json(settings); }},
+                            [](const EqualiserSettings& settings) { return to_json(settings); },
+                            [](const DoublerSettings& settings) { return to_json(settings); }},
                  stage.kind);
   object["name"] = stage.name;
   object["mix"] = stage.mix;
   object["bypassed"] = stage.bypassed;
   return object;
-}
-
-// Throws Error if the model lacks a control or a value is out of range.
-std::vector<float> control_values(const RigModel& stage, const ssm::Model& model) {
-  std::vector<float> values;
-  std::string names;
-  for (const ssm::Control& control : model.card().controls) {
-    values.push_back(static_cast<float>(control.default_value));
-    names += (names.empty() ? "" : ", ") + control.name;
-  }
-  for (const auto& [name, value] : stage.controls) {
-    const auto& controls = model.card().controls;
-    const auto found = std::ranges::find(controls, name, &ssm::Control::name);
-    if (found == controls.end())
-      throw Error(stage.file + " has no control '" + name + "'; it has " + (names.empty() ? "none" : names));
-    if (!(value >= found->min && value <= found->max))
-      throw Error(stage.file + ": " + name + " must be from " + number(found->min) + " to " + number(found->max) +
-                  ", found " + number(value));
-    values[static_cast<size_t>(found - controls.begin())] = value;
-  }
-  return values;
-}
-
-std::unique_ptr<AudioProcessor> make_model_stage(const RigModel& model, const RigFiles& files) {
-  const std::shared_ptr<const ssm::Model> loaded = files.model(model);
-  ModelStageSettings settings;
-  settings.rate_mode = model.rate_mode;
-  settings.channels = model.channels;
-  if (model.normalise) settings.normalisation_db = normalisation_gain_db(loaded);
-  settings.gate_db = model.gate_db;
-  return std::make_unique<ModelStage>(loaded, control_values(model, *loaded), settings);
 }
 
 std::vector<std::byte> bytes_of(const JsonFields& fields, const char* key) {
@@ -292,29 +280,6 @@ ordered_json embedded_json(const Rig& rig) {
   return {{"models", std::move(models)}, {"responses", std::move(responses)}};
 }
 
-class ChainRecording final : public RecordingProcessor {
- public:
-  ChainRecording(Chain chain, double sample_rate_hz, int channels, double output_rate_hz)
-      : RecordingProcessor(sample_rate_hz, output_rate_hz, channels, kBlockFrames), chain_(std::move(chain)) {
-    chain_.prepare({sample_rate_hz, kBlockFrames, channels});
-    alignment_.emplace(sample_rate_hz, sample_rate_hz, this->output_rate_hz(), channels, chain_.latency_frames());
-  }
-
-  const InputFaults& input_faults() const override { return chain_.input_faults(); }
-  uint64_t restarts() const override { return chain_.restarts(); }
-
- private:
-  static constexpr int kBlockFrames = 256;
-
-  AudioBlock run(AudioBlock block) override {
-    chain_.process(block);
-    return alignment_->from_model(block);
-  }
-
-  Chain chain_;
-  std::optional<RecordingFrontEnd> alignment_;
-};
-
 }  // namespace
 
 std::string checksum_of(const ImpulseResponse& response) {
@@ -363,50 +328,6 @@ std::string write_rig(const Rig& rig) {
   if (!rig.snapshots.empty()) object["snapshots"] = snapshots_json(rig.snapshots);
   if (!rig.models.empty() || !rig.responses.empty()) object["embedded"] = embedded_json(rig);
   return object.dump(2, ' ', false, ordered_json::error_handler_t::replace) + "\n";
-}
-
-std::unique_ptr<AudioProcessor> make_processor(const RigStage& stage, const RigFiles& files) {
-  return std::visit(Overloaded{[](const RigGain& gain) -> std::unique_ptr<AudioProcessor> {
-                                 return std::make_unique<GainStage>(gain.db);
-                               },
-                               [](const RigGate& gate) -> std::unique_ptr<AudioProcessor> {
-                                 return std::make_unique<GateStage>(gate.threshold_db);
-                               },
-                               [&](const RigModel& model) { return make_model_stage(model, files); },
-                               [&](const RigCabinet& cabinet) -> std::unique_ptr<AudioProcessor> {
-                                 CabinetSettings settings;
-                                 settings.normalise = cabinet.normalise;
-                                 for (const RigMicrophone& each : cabinet.microphones)
-                                   settings.microphones.push_back(
-                                       {files.response(each), each.level_db, each.pan, each.delay_ms, each.inverted});
-                                 return std::make_unique<Cabinet>(std::move(settings));
-                               },
-                               [](const EqualiserSettings& settings) -> std::unique_ptr<AudioProcessor> {
-                                 return std::make_unique<Equaliser>(settings);
-                               }},
-                    stage.kind);
-}
-
-Chain make_chain(const Rig& rig, const RigFiles& files) {
-  std::vector<Stage> stages;
-  if (rig.input_db != 0) stages.push_back({"input", std::make_unique<GainStage>(rig.input_db)});
-  for (const RigStage& stage : rig.stages)
-    stages.push_back({stage.name, make_processor(stage, files), stage.mix, stage.bypassed, {}});
-  std::vector<Stage> whole;
-  if (rig.mix != 1) {
-    whole.push_back({"stages", std::make_unique<Chain>(std::move(stages)), rig.mix});
-  } else {
-    whole = std::move(stages);
-  }
-  if (rig.output_db != 0) whole.push_back({"output", std::make_unique<GainStage>(rig.output_db)});
-  Chain chain(std::move(whole));
-  chain.set_full_scale_dbu(rig.input_dbu);
-  return chain;
-}
-
-std::unique_ptr<RecordingProcessor> chain_over_recording(Chain chain, double sample_rate_hz, int channels,
-                                                         double output_rate_hz) {
-  return std::make_unique<ChainRecording>(std::move(chain), sample_rate_hz, channels, output_rate_hz);
 }
 
 }  // namespace coil::dsp

@@ -11,12 +11,11 @@
 #include <vector>
 
 #include "dsp/cabinet.h"
-#include "dsp/chain.h"
 #include "dsp/channel_mode.h"
+#include "dsp/doubler.h"
 #include "dsp/equaliser.h"
 #include "dsp/model_processor.h"
 #include "dsp/noise_gate.h"
-#include "dsp/recording_processor.h"
 
 namespace coil::dsp {
 
@@ -34,6 +33,7 @@ struct RigModel {
   bool normalise = false;      // to the loudness of normalisation_gain_db()
   float gate_db = kGateOffDb;  // listens to the model's input and attenuates its output
   ChannelMode channels = ChannelMode::each;
+  bool main = false;  // in the plugin: the model that the knobs move
 };
 struct RigMicrophone {
   std::string file;
@@ -62,7 +62,7 @@ struct RigStage {
   std::string name;  // for people
   float mix = 1;
   bool bypassed = false;
-  std::variant<RigGain, RigGate, RigModel, RigCabinet, EqualiserSettings> kind;
+  std::variant<RigGain, RigGate, RigModel, RigCabinet, EqualiserSettings, DoublerSettings> kind;
 };
 
 struct Rig {
@@ -85,20 +85,5 @@ std::string write_rig(const Rig& rig);
 
 // Of an embedded response: 16 hex digits of XXH3 over rate and samples. [any thread]
 std::string checksum_of(const ImpulseResponse& response);
-
-// Finds a rig's models and responses. Both functions throw if one is missing or unreadable.
-struct RigFiles {
-  std::function<std::shared_ptr<const ssm::Model>(const RigModel& stage)> model;
-  std::function<std::shared_ptr<const ImpulseResponse>(const RigMicrophone& microphone)> response;
-};
-
-// Both throw Error, and whatever `files` throws. [any thread but the audio thread]
-std::unique_ptr<AudioProcessor> make_processor(const RigStage& stage, const RigFiles& files);
-Chain make_chain(const Rig& rig, const RigFiles& files);
-
-// Runs a chain over a whole recording. `output_rate_hz` 0: the input's rate. Throws Error if the chain does not support
-// the number of channels.
-std::unique_ptr<RecordingProcessor> chain_over_recording(Chain chain, double sample_rate_hz, int channels,
-                                                         double output_rate_hz = 0);
 
 }  // namespace coil::dsp

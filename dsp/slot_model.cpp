@@ -78,7 +78,7 @@ float SlotModel::input_gain(const SlotSettings& settings) const noexcept {
 
 std::optional<float> SlotModel::output_full_scale_dbu(float full_scale_dbu, bool normalised) const noexcept {
   if (!model_) return full_scale_dbu;
-  return normalised ? std::nullopt : out_full_scale_dbu_;  // a normalised model has lost its level
+  return normalised ? std::nullopt : out_full_scale_dbu_;  // a normalised model has no known level
 }
 
 void SlotModel::set_controls(const RackControls& controls) noexcept {

@@ -75,6 +75,10 @@ class AttentionPart final : public Part {
         keys_at_(build.states.add(traits.region("keys"))),
         values_at_(build.states.add(traits.region("values"))),
         position_at_(build.states.add(traits.region("position"))) {
+    if (c.conv_taps > 0)
+      throw Error(build.checkpoint.source() +
+                  ": the GPU cannot run attention with a convolution (d_conv of attn_cfg); "
+                  "use the CPU");
     if (c.headdim > kMaxHeaddim)
       throw Error(build.checkpoint.source() + ": the GPU runs attention with heads of at most " +
                   std::to_string(kMaxHeaddim) + " values, not " + std::to_string(c.headdim) +

@@ -22,7 +22,7 @@ struct AttentionArguments {
   size_t keys_at, values_at, position_at, table_stride;
 };
 
-// The number of frames that the signal has seen, as the CPU's kernels store it (ssm/kernels/kernels.h).
+// The number of frames that the signal has processed, as the CPU's kernels store it (ssm/kernels/kernels.h).
 inline constexpr unsigned kLowFrames = 1 << 20;
 __device__ inline uint64_t frames_before(const float* position) {
   return uint64_t(position[0]) * kLowFrames + uint64_t(position[1]);
@@ -142,7 +142,7 @@ __global__ void __launch_bounds__(32 * kAttentionWarps)
     for (int i = 0; i < 4; ++i) sums.out[n][i] = 0;
   const int oldest = max(first - a.window + 1, -remembered), end = first + rows;
   for (int tile = oldest; tile < end; tile += kKeys) {
-    __syncthreads();  // the queries are there, and no thread reads the last tile any more
+    __syncthreads();  // the queries are complete, and no thread reads the last tile any more
     load_keys<Shared>(from, tile, end, keys, values);
     __syncthreads();
 #pragma unroll 1

@@ -38,7 +38,7 @@ struct Mamba3Arguments {
 };
 
 inline constexpr int kMamba3States = 128, kMamba3Ranks = 16;  // the largest numbers that run_mamba3 supports
-// Whether it can gate y.
+// Whether run_mamba3 can apply the gate.
 inline bool gates_mamba3(int rank, bool weights) { return rank == 1 ? !weights : rank == 2 || rank == 4 || rank == 8; }
 
 // The scratch of run_mamba3.

@@ -207,7 +207,7 @@ class Mamba3Part final : public Part {
     return s;
   }
 
-  // Without the rows.
+  // Leaves the pointers to rows unset.
   Mamba3Arguments arguments() const {
     Mamba3Arguments m{};
     m.heads = config_.heads, m.headdim = config_.headdim, m.d_state = config_.d_state, m.groups = config_.ngroups;

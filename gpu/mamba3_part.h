@@ -7,7 +7,7 @@
 
 namespace coil::gpu {
 
-// With the norm before it, if any.
+// Includes the norm before it, if any.
 std::unique_ptr<Part> make_mamba3(const ssm::Mamba3Config& config, const ssm::PlannedPart& place, const Build& build);
 
 }  // namespace coil::gpu

@@ -51,7 +51,7 @@ class MlpPart final : public Part {
 
 // ---- the choice of experts
 
-constexpr float kOut = -1e30f, kChosen = 2 * kOut;  // instead of an expert's rank: it may not be chosen, it was chosen
+constexpr float kOut = -1e30f, kChosen = 2 * kOut;  // the rank of an expert that is excluded; of one that was chosen
 
 struct RouteArguments {
   ssm::Routing routing;
@@ -177,7 +177,7 @@ class MoePart final : public Part {
   MoePart(const ssm::MoeConfig& c, const Build& build)
       : Part(c.d_model, c.d_model),
         config_(c),
-        // rounding the router's weights could change the choice of expert
+        // Float32: rounded weights of the router could change the choice of experts.
         router_(c.router, nullptr, Precision::float32, build.checkpoint),
         host_counts_(c.experts.size()) {
     if (!c.correction.empty())

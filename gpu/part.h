@@ -80,7 +80,7 @@ class Part {
   // Runs a whole residual layer in place, h = h + part(h). Only if whole_layer() is true.
   virtual bool whole_layer() const { return false; }
   virtual void run_layer(const Segment&, float* /*h*/) const {}
-  // What it reads from an earlier place, if anything.
+  // The earlier place in the chain that it reads, if any.
   virtual const ssm::TapConfig* tap() const { return nullptr; }
 
   const int width_in, width_out;

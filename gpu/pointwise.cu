@@ -22,7 +22,7 @@ __global__ void __launch_bounds__(kElementThreads)
     out.at(row, first + i) = in.at(row, first + i) * scale * (weight ? weight[first + i] : 1.0f);
 }
 
-// A warp per row. The variance is that of the differences from the mean, so that it does not cancel.
+// A warp per row. The variance is computed from the differences from the mean, which avoids cancellation.
 __global__ void __launch_bounds__(kElementThreads)
     layer_norm(const float* weight, const float* bias, float eps, int width, ConstRows in, Rows out, size_t rows) {
   const size_t row = (size_t(blockIdx.x) * kElementThreads + threadIdx.x) / 32;

@@ -16,7 +16,7 @@ namespace coil::gpu {
 void run_rms_norm(const float* weight, float eps, int groups, int width, const float* in, int in_stride, float* out,
                   int out_stride, size_t rows, cudaStream_t stream);
 
-// out = (in - mean) / sqrt(variance + eps) * weight + bias. weight null: neither.
+// out = (in - mean) / sqrt(variance + eps) * weight + bias. weight null: no weight and no bias.
 void run_layer_norm(const float* weight, const float* bias, float eps, int width, const float* in, float* out,
                     size_t rows, cudaStream_t stream);
 

@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "dsp/rig.h"
+#include "plugin/text.h"
 
 namespace coil::plugin {
 
@@ -15,8 +16,6 @@ namespace {
 
 constexpr double kMinRateHz = 1000, kMaxRateHz = 768000;
 constexpr int kReadFrames = 8192;
-
-std::string path_of(const juce::File& file) { return file.getFullPathName().toStdString(); }
 
 std::vector<dsp::Microphone> playing(const CabinetContent& cabinet) {
   std::vector<dsp::Microphone> all;
@@ -107,7 +106,7 @@ void resolve(CabinetContent& cabinet) {
         check(each.response);
         continue;
       }
-      const juce::String path = juce::String::fromUTF8(each.path.c_str());
+      const juce::String path = from_utf8(each.path);
       if (!juce::File::isAbsolutePath(path)) throw Error("it has no path");
       MicrophoneContent found = microphone_with(juce::File(path));
       if (!each.checksum.empty() && found.checksum != each.checksum)

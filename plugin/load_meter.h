@@ -9,7 +9,7 @@
 namespace coil::plugin {
 
 // The system sometimes takes the processor away in the middle of a block. Such a block would count as the plugin's own
-// time, and asking the system for that time would be a system call. So the blocks are looked at in groups: the median
+// time, and asking the system for that time would be a system call. So blocks are examined in groups: the median
 // of a group, and its second longest block, which a single interruption does not change.
 class LoadMeter {
  public:

@@ -7,7 +7,7 @@ namespace coil::plugin {
 
 namespace {
 
-constexpr int kHighestController = 119;  // beyond are channel mode messages
+constexpr int kHighestController = 119;  // higher ones are channel mode messages
 constexpr const char* kSnapshotPrefix = "snapshot_";
 
 std::string id_of(const juce::AudioProcessorParameter& parameter) {

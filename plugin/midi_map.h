@@ -80,7 +80,7 @@ class MidiMap {
   MovedParameters& moved_;
   std::array<std::atomic<int>, 2 * kNumbers> targets_;  // of controllers, then of notes
   std::atomic<int> learns_{kNone};
-  std::atomic<int> heard_{kNone};  // the index in targets_ that was learned
+  std::atomic<int> heard_{kNone};  // the learned index in targets_
   std::atomic<int> program_{-1};
   std::atomic<bool> programs_recall_{false};  // program changes recall snapshots
 };

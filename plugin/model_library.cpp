@@ -316,14 +316,20 @@ std::optional<LibraryEntry> ModelLibrary::neighbour(const juce::File& from, int 
 std::vector<CabinetEntry> ModelLibrary::cabinets() const {
   std::vector<CabinetEntry> found;
   std::set<juce::String> names;
-  const auto add = [&](const juce::File& folder, bool factory) {
-    for (const juce::File& file :
-         folder.getChildFile("cabinets").findChildFiles(juce::File::findFiles | juce::File::ignoreHiddenFiles, false))
+  const auto add_all = [&](const juce::File& folder, bool factory, bool below) {
+    for (const juce::File& file : folder.findChildFiles(juce::File::findFiles | juce::File::ignoreHiddenFiles, below))
       if (is_response_name(file.getFileName()) && names.insert(file.getFileNameWithoutExtension()).second)
         found.push_back({file, file.getFileNameWithoutExtension(), factory});
   };
+  const auto add = [&](const juce::File& folder, bool factory) {
+    add_all(folder.getChildFile("cabinets"), factory, false);
+  };
   for (const juce::File& folder : folders_.factory) add(folder, true);
   add(folders_.user, false);
+  // Without packs that are being installed, whose names begin with a dot.
+  for (const auto& pack :
+       pack_folder().findChildFiles(juce::File::findDirectories | juce::File::ignoreHiddenFiles, false))
+    add_all(pack, false, true);
   for (const juce::File& folder : added_folders()) add(folder, false);
   std::stable_sort(found.begin(), found.end(), [](const CabinetEntry& a, const CabinetEntry& b) {
     return a.factory != b.factory ? a.factory : a.name.compareNatural(b.name) < 0;
@@ -337,7 +343,7 @@ std::optional<juce::File> ModelLibrary::find_cabinet(const juce::String& name) c
   return std::nullopt;
 }
 
-// ---------------------------------------------------------------- lists that stay
+// -- lists that stay
 
 std::vector<juce::File> ModelLibrary::listed(const char* list) const {
   const auto json = nlohmann::json::parse(folders_.settings.loadFileAsString().toStdString(), nullptr, false);

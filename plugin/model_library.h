@@ -90,14 +90,15 @@ class ModelLibrary {
   // first or last entry. Null if the library is empty.
   std::optional<LibraryEntry> neighbour(const juce::File& from, int step);
 
-  // The impulse responses in `cabinets` of each folder, by name, factory first. Of several with one name, the one in
-  // the folder that is searched first, as in `coil process --chain`. Reads the folders each time.
+  // The impulse responses in `cabinets` of each folder and anywhere in a pack, by name, factory first. Of several with
+  // one name, the one in the folder that is searched first, as in `coil process --chain`. Reads the folders each time.
   std::vector<CabinetEntry> cabinets() const;
   // Null: none has this name.
   std::optional<juce::File> find_cabinet(const juce::String& name) const;
 
   const juce::File& user_folder() const { return folders_.user; }
   juce::File cabinet_folder() const { return folders_.user.getChildFile("cabinets"); }
+  juce::File pack_folder() const { return folders_.user.getChildFile("packs"); }  // one folder for each pack
   juce::File preset_folder() const { return folders_.user.getChildFile("presets"); }
 
   // Newest first; only existing files. Saved between sessions, like the lists below.

@@ -1,4 +1,4 @@
-// Parameters that the audio thread has moved, of which host and window learn later.
+// Parameters that the audio thread has moved; host and window are told later.
 #pragma once
 
 #include <juce_audio_processors/juce_audio_processors.h>

@@ -6,17 +6,10 @@
 
 #include "dsp/calibration.h"
 #include "dsp/plugin_rig.h"
+#include "plugin/text.h"
 
 namespace coil::plugin {
 
-namespace {
-
-// AU sorts parameters by version: later ones need a higher number.
-constexpr int kFirstVersion = 1, kCabinetVersion = 2, kToolsVersion = 3, kSnapshotVersion = 4;
-
-juce::ParameterID id(const char* name, int version = kFirstVersion) { return {name, version}; }
-
-// Three significant digits, without trailing zeros, and never "-0".
 juce::String number_text(double value, double range) {
   const int decimals = range >= 100 ? 0 : range >= 10 ? 1 : range >= 1 ? 2 : 3;
   const double step = std::pow(10.0, -decimals);
@@ -24,13 +17,19 @@ juce::String number_text(double value, double range) {
   return juce::String(std::abs(rounded) < step / 2 ? 0.0 : rounded, decimals);
 }
 
-// The number at the beginning of a text, after blanks; empty if there is none.
 std::optional<double> number_in(const juce::String& text) {
   const juce::String trimmed = text.trim().replaceCharacter(',', '.');
   const juce::String digits = trimmed.initialSectionContainingOnly("+-.0123456789eE");
   if (!digits.containsAnyOf("0123456789")) return std::nullopt;
   return digits.getDoubleValue();
 }
+
+namespace {
+
+// AU sorts parameters by version: later ones need a higher number.
+constexpr int kFirstVersion = 1, kCabinetVersion = 2, kToolsVersion = 3, kSnapshotVersion = 4, kStagesVersion = 5;
+
+juce::ParameterID id(const char* name, int version = kFirstVersion) { return {name, version}; }
 
 // The exact value, which getValue() would round.
 float value_of(const juce::RangedAudioParameter& parameter) {
@@ -77,6 +76,11 @@ juce::NormalisableRange<float> log_range(float min, float max, double digits_beh
           [rounded](float min, float max, float value) { return std::clamp(rounded(value), min, max); }};
 }
 
+juce::AudioParameterFloatAttributes percent() {
+  return juce::AudioParameterFloatAttributes().withLabel("%").withStringFromValueFunction(
+      [](float value, int) { return number_text(value, 100); });
+}
+
 // `off`: the value at which a cut has no effect; 0: none.
 juce::AudioParameterFloatAttributes hertz(float off = 0) {
   return juce::AudioParameterFloatAttributes()
@@ -91,6 +95,8 @@ juce::AudioParameterFloatAttributes hertz(float off = 0) {
 }
 
 }  // namespace
+
+std::string stage_id(int number, const char* what) { return "stage_" + std::to_string(number + 1) + "_" + what; }
 
 float position_of(const ssm::Control& control, float value) {
   return exact_position(float(std::clamp(control.normalised(double(value)), 0.0, 1.0)), value,
@@ -128,13 +134,12 @@ float ControlParameter::getDefaultValue() const {
 
 juce::String ControlParameter::getName(int max_length) const {
   const auto control = meaning();
-  return (control ? juce::String::fromUTF8(control->name.c_str()) : "Control " + juce::String(index_ + 1))
-      .substring(0, max_length);
+  return (control ? from_utf8(control->name) : "Control " + juce::String(index_ + 1)).substring(0, max_length);
 }
 
 juce::String ControlParameter::getLabel() const {
   const auto control = meaning();
-  return control ? juce::String::fromUTF8(control->unit.c_str()) : juce::String();
+  return control ? from_utf8(control->unit) : juce::String();
 }
 
 juce::String ControlParameter::getText(float normalised, int max_length) const {
@@ -161,10 +166,7 @@ Parameters::Parameters(juce::AudioProcessor& processor) {
                                                  {-dsp::kPluginGainDb, dsp::kPluginGainDb}, 0.0f, decibels()));
   output_gain = add(new juce::AudioParameterFloat(id("output_gain"), "Output gain",
                                                   {-dsp::kPluginGainDb, dsp::kPluginGainDb}, 0.0f, decibels()));
-  mix = add(
-      new juce::AudioParameterFloat(id("mix"), "Mix", {0.0f, 100.0f}, 100.0f,
-                                    juce::AudioParameterFloatAttributes().withLabel("%").withStringFromValueFunction(
-                                        [](float value, int) { return number_text(value, 100); })));
+  mix = add(new juce::AudioParameterFloat(id("mix"), "Mix", {0.0f, 100.0f}, 100.0f, percent()));
   gate_threshold = add(new juce::AudioParameterFloat(
       id("gate_threshold"), "Gate threshold", {dsp::kGateOffDb, 0.0f}, dsp::kGateOffDb,
       juce::AudioParameterFloatAttributes()
@@ -179,6 +181,7 @@ Parameters::Parameters(juce::AudioProcessor& processor) {
   for (int i = 0; i < dsp::kMaxRackControls; ++i) processor.addParameter(controls[size_t(i)] = new ControlParameter(i));
   add_cabinet_and_equaliser(processor);
   add_tools(processor);
+  add_stages(processor);
 }
 
 void Parameters::add_cabinet_and_equaliser(juce::AudioProcessor& processor) {
@@ -230,6 +233,28 @@ void Parameters::add_tools(juce::AudioProcessor& processor) {
   for (int i = 0; i < kSnapshots; ++i) names.add(juce::String::charToString(juce::juce_wchar('A' + i)));
   processor.addParameter(snapshot =
                              new juce::AudioParameterChoice(id("snapshot", kSnapshotVersion), "Snapshot", names, 0));
+}
+
+void Parameters::add_stages(juce::AudioProcessor& processor) {
+  const auto add = [&](auto* parameter) {
+    processor.addParameter(parameter);
+    chain_.push_back(parameter);
+    return parameter;
+  };
+  const auto power = [&](const std::string& key, const juce::String& name) {
+    return add(new juce::AudioParameterBool(id(key.c_str(), kStagesVersion), name, true));
+  };
+  const auto share = [&](const std::string& key, const juce::String& name) {
+    return add(new juce::AudioParameterFloat(id(key.c_str(), kStagesVersion), name, {0.0f, 100.0f}, 100.0f, percent()));
+  };
+  model_on = power("model_on", "Model");
+  model_mix = share("model_mix", "Model mix");
+  cabinet_mix = share("cabinet_mix", "Cabinet mix");
+  equaliser_mix = share("equaliser_mix", "Equaliser mix");
+  for (int number = 0; number < dsp::kFurtherStages; ++number) {
+    const juce::String name = "Stage " + juce::String(number + 1);
+    further[size_t(number)] = {power(stage_id(number, "on"), name), share(stage_id(number, "mix"), name + " mix")};
+  }
 }
 
 void Parameters::complete(std::map<std::string, float>& values) const {
@@ -285,6 +310,14 @@ void Parameters::copy_chain_to(dsp::RackSettings& settings) const noexcept {
   settings.tail.on = cabinet_on->get();
   settings.equaliser.on = equaliser_on->get();
   settings.equaliser.set(equaliser());
+  settings.models.on = model_on->get();
+  settings.models.mix = model_mix->get() / 100;
+  settings.tail.mix = cabinet_mix->get() / 100;
+  settings.equaliser.mix = equaliser_mix->get() / 100;
+  for (size_t i = 0; i < further.size(); ++i) {
+    settings.further[i].on = further[i].on->get();
+    settings.further[i].mix = further[i].mix->get() / 100;
+  }
 }
 
 }  // namespace coil::plugin

@@ -29,7 +29,7 @@ class ControlParameter final : public juce::RangedAudioParameter {
 
   // In the control's unit; 0 without a control. [any thread but the audio thread]
   float value_in_units() const;
-  float normalised(float value_in_units) const;  // so that value_in_units() gives it back exactly, if that is possible
+  float normalised(float value_in_units) const;  // value_in_units() gives it back exactly, if possible
 
   // Sets the value if it is still `from`, so that a value that the host sets meanwhile is kept.
   void move(float from, float to) { value_.compare_exchange_strong(from, to); }
@@ -54,6 +54,11 @@ class ControlParameter final : public juce::RangedAudioParameter {
 // A position that stands for exactly this value, if there is one; else the nearest. [any thread]
 float position_of(const ssm::Control& control, float value);
 
+// Three significant digits, without trailing zeros, and never "-0".
+juce::String number_text(double value, double range);
+// The number at the beginning of a text, after blanks; empty if there is none.
+std::optional<double> number_in(const juce::String& text);
+
 // Of many interfaces with the input gain at its lowest.
 inline constexpr float kUsualFullScaleDbu = 13;
 
@@ -61,6 +66,9 @@ inline constexpr float kUsualFullScaleDbu = 13;
 inline constexpr int kSnapshots = 4;
 
 inline constexpr float kLowCutOffHz = 20, kHighCutOffHz = 20000;
+
+// The ID of a further stage's parameter, `what` being "on" or "mix".
+std::string stage_id(int number, const char* what);
 
 // One per processor, which owns the parameters.
 class Parameters {
@@ -82,10 +90,19 @@ class Parameters {
   std::array<Band, dsp::kEqualiserBands> bands{};
   juce::AudioParameterFloat *low_cut, *high_cut;  // in Hz; the lowest or the highest value switches it off
 
-  // The newest, after those of the cabinet.
+  // After those of the cabinet.
   juce::AudioParameterBool *tuner, *calibrated;
   juce::AudioParameterFloat* input_dbu;  // what full scale is at the interface's input
   juce::AudioParameterChoice* snapshot;  // which one is recalled; its first value: none
+
+  // The newest: power and mix (percent) of the stages. `cabinet_on` and `equaliser_on` are above.
+  struct Stage {
+    juce::AudioParameterBool* on;
+    juce::AudioParameterFloat* mix;
+  };
+  juce::AudioParameterBool* model_on;
+  juce::AudioParameterFloat *model_mix, *cabinet_mix, *equaliser_mix;
+  std::array<Stage, dsp::kFurtherStages> further{};  // by their number
 
   // All parameters except the controls, the tuner and the snapshot, by parameter ID, in their units. Writing and
   // reading a value is exact. The host is not notified. [any thread but the audio thread]
@@ -94,7 +111,7 @@ class Parameters {
   // The values that set_chain() would set.
   std::vector<std::pair<juce::RangedAudioParameter*, float>> normalised(
       const std::map<std::string, float>& values) const;
-  // Adds defaults for missing cabinet and equaliser parameters, for sessions that are older than these.
+  // Adds defaults for missing parameters of cabinet, equaliser and later ones, for sessions that are older than these.
   void complete(std::map<std::string, float>& values) const;
   dsp::EqualiserSettings equaliser() const noexcept;  // [any thread]
 
@@ -104,6 +121,7 @@ class Parameters {
  private:
   void add_cabinet_and_equaliser(juce::AudioProcessor& processor);
   void add_tools(juce::AudioProcessor& processor);
+  void add_stages(juce::AudioProcessor& processor);
 
   std::vector<juce::RangedAudioParameter*> chain_;
   size_t first_of_cabinet_ = 0;  // in chain_

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "dsp/plugin_rig.h"
 #include "plugin/parameters.h"
+#include "plugin/text.h"
 
 namespace coil::plugin {
 
@@ -23,7 +24,7 @@ float value_of(const Session& session, const char* id, float otherwise) {
 
 std::string band_id(size_t band, const char* what) { return "band_" + std::to_string(band + 1) + "_" + what; }
 
-// ---------------------------------------------------------------- to a rig
+// -- to a rig
 
 dsp::RigStage model_stage(const Session& session, dsp::Rig& rig) {
   const SlotContent& slot = session.slots[0];
@@ -35,8 +36,9 @@ dsp::RigStage model_stage(const Session& session, dsp::Rig& rig) {
   model.normalise = value_of(session, "normalise", 1) != 0;
   model.gate_db = value_of(session, "gate_threshold", dsp::kGateOffDb);
   model.channels = dsp::ChannelMode(int(value_of(session, "channels", 0)));
+  model.main = true;
   if (slot.file_bytes) rig.models[slot.hash] = slot.file_bytes;
-  return {slot.name, 1, false, model};
+  return {slot.name, value_of(session, "model_mix", 100) / 100, value_of(session, "model_on", 1) == 0, model};
 }
 
 std::optional<dsp::RigStage> cabinet_stage(const Session& session, dsp::Rig& rig) {
@@ -50,7 +52,8 @@ std::optional<dsp::RigStage> cabinet_stage(const Session& session, dsp::Rig& rig
     if (each.response && fits_into_session(*each.response)) rig.responses[each.checksum] = each.response;
   }
   if (cabinet.microphones.empty()) return std::nullopt;
-  return dsp::RigStage{"cabinet", 1, value_of(session, "cabinet", 1) == 0, cabinet};
+  return dsp::RigStage{"cabinet", value_of(session, "cabinet_mix", 100) / 100, value_of(session, "cabinet", 1) == 0,
+                       cabinet};
 }
 
 dsp::RigStage equaliser_stage(const Session& session) {
@@ -64,10 +67,17 @@ dsp::RigStage equaliser_stage(const Session& session) {
   const float low = value_of(session, "low_cut", kLowCutOffHz), high = value_of(session, "high_cut", kHighCutOffHz);
   settings.low_cut_hz = low > kLowCutOffHz ? low : 0;
   settings.high_cut_hz = high < kHighCutOffHz ? high : 0;
-  return {"equaliser", 1, value_of(session, "equaliser", 1) == 0, settings};
+  return {"equaliser", value_of(session, "equaliser_mix", 100) / 100, value_of(session, "equaliser", 1) == 0, settings};
 }
 
-// Without the slots: a preset is of one.
+dsp::RigStage further_rig_stage(const Session& session, const StagePlace& place, dsp::Rig& rig) {
+  dsp::RigStage stage = rig_stage(*place.further, rig);
+  stage.mix = value_of(session, stage_id(place.number, "mix").c_str(), 100) / 100;
+  stage.bypassed = value_of(session, stage_id(place.number, "on").c_str(), 1) == 0;
+  return stage;
+}
+
+// Without the slots: a preset holds only one.
 dsp::RigSnapshots rig_snapshots(const SnapshotBank& bank) {
   dsp::RigSnapshots snapshots;
   for (size_t i = 0; i < bank.all.size(); ++i) {
@@ -81,7 +91,7 @@ dsp::RigSnapshots rig_snapshots(const SnapshotBank& bank) {
   return snapshots;
 }
 
-// ---------------------------------------------------------------- from a rig
+// -- from a rig
 
 SnapshotBank bank_from(const dsp::RigSnapshots& snapshots) {
   SnapshotBank bank;
@@ -113,30 +123,17 @@ void take(const dsp::PluginRig& rig, const dsp::Rig& whole, Preset& preset) {
   chain["normalise"] = rig.model.normalise;
   chain["channels"] = float(rig.model.channels);
 
-  SlotContent& slot = preset.session.slots[0];
-  slot.hash = rig.model.hash;
-  slot.name = rig.model_stage.name;
-  slot.path = rig.model.file;
-  slot.controls = rig.model.controls;
-  if (const auto bytes = whole.models.find(rig.model.hash); bytes != whole.models.end())
-    slot.file_bytes = bytes->second;
+  preset.session.slots[0] = slot_of(rig.model, rig.model_stage.name, whole);
   preset.session.rate_mode = rig.model.rate_mode;
+  chain["model_on"] = !rig.model_stage.bypassed;
+  chain["model_mix"] = 100 * rig.model_stage.mix;
 
   chain["cabinet"] = rig.cabinet_on;
-  preset.session.cabinet.emplace();
-  for (size_t i = 0; i < rig.cabinet.microphones.size(); ++i) {
-    const dsp::RigMicrophone& from = rig.cabinet.microphones[i];
-    MicrophoneContent& to = preset.session.cabinet->microphones[i];
-    const juce::String name = juce::String::fromUTF8(from.file.c_str());
-    to.name = juce::File::createFileWithoutCheckingPath(name).getFileNameWithoutExtension().toStdString();
-    to.path = from.file;
-    to.checksum = from.checksum;
-    to.settings = {from.level_db, from.pan, from.delay_ms, from.inverted};
-    if (const auto taps = whole.responses.find(from.checksum); taps != whole.responses.end())
-      to.response = taps->second;
-  }
+  chain["cabinet_mix"] = 100 * rig.cabinet_mix;
+  preset.session.cabinet = cabinet_of(rig.cabinet, whole);
 
   chain["equaliser"] = rig.equaliser_on;
+  chain["equaliser_mix"] = 100 * rig.equaliser_mix;
   for (size_t i = 0; i < rig.equaliser.bands.size(); ++i) {
     chain[band_id(i, "hz")] = rig.equaliser.bands[i].hz;
     chain[band_id(i, "gain")] = rig.equaliser.bands[i].gain_db;
@@ -145,6 +142,14 @@ void take(const dsp::PluginRig& rig, const dsp::Rig& whole, Preset& preset) {
   const float low = rig.equaliser.low_cut_hz, high = rig.equaliser.high_cut_hz;
   chain["low_cut"] = low > 0 ? low : kLowCutOffHz;
   chain["high_cut"] = high > 0 ? std::min(high, kHighCutOffHz) : kHighCutOffHz;
+
+  preset.session.stages.clear();
+  for (const dsp::PluginRig::Place& place : rig.places) {
+    preset.session.stages.push_back({place.number, place.number < 0 ? nullptr : further_stage(place.stage, whole)});
+    if (place.number < 0) continue;
+    chain[stage_id(place.number, "on")] = !place.stage.bypassed;
+    chain[stage_id(place.number, "mix")] = 100 * place.stage.mix;
+  }
 }
 
 std::string_view text_of(std::span<const std::byte> bytes) {
@@ -169,9 +174,17 @@ std::string preset_text(const Session& session, const PresetLabel& label) {
   rig.output_db = value_of(session, "output_gain", 0);
   rig.mix = value_of(session, "mix", 100) / 100;
   if (value_of(session, "calibrated", 0) != 0) rig.input_dbu = value_of(session, "input_dbu", kUsualFullScaleDbu);
-  rig.stages.push_back(model_stage(session, rig));
-  if (auto cabinet = cabinet_stage(session, rig)) rig.stages.push_back(std::move(*cabinet));
-  rig.stages.push_back(equaliser_stage(session));
+  for (const StagePlace& place : session.stages) {
+    if (place.further) {
+      rig.stages.push_back(further_rig_stage(session, place, rig));
+    } else if (place.number == dsp::kModelsStage) {
+      rig.stages.push_back(model_stage(session, rig));
+    } else if (place.number == dsp::kEqualiserStage) {
+      rig.stages.push_back(equaliser_stage(session));
+    } else if (auto cabinet = cabinet_stage(session, rig)) {
+      rig.stages.push_back(std::move(*cabinet));
+    }
+  }
   rig.snapshots = rig_snapshots(session.snapshots);
   return dsp::write_rig(rig);
 }
@@ -200,23 +213,74 @@ Preset preset_from_bytes(std::span<const std::byte> bytes, const std::string& wh
 
 void locate(Session& session, const juce::File& folder, ModelLibrary& library) {
   const auto beside = [&](std::string& path) {
-    const juce::String text = juce::String::fromUTF8(path.c_str());
+    const juce::String text = from_utf8(path);
     if (path.empty() || juce::File::isAbsolutePath(text)) return true;
     const juce::File here = folder.getChildFile(text);
-    if (here.exists()) path = here.getFullPathName().toStdString();
+    if (here.exists()) path = path_of(here);
     return here.exists();
   };
-  if (SlotContent& slot = session.slots[0]; !beside(slot.path)) {
-    const juce::String name = juce::String::fromUTF8(slot.path.c_str());
+  const auto locate_model = [&](SlotContent& slot) {
+    if (beside(slot.path)) return;
+    const juce::String name = from_utf8(slot.path);
     for (const LibraryEntry& entry : library.entries())
-      if (!entry.is_preset && entry.file.getFileNameWithoutExtension() == name)
-        slot.path = entry.file.getFullPathName().toStdString();
-  }
-  if (session.cabinet)
-    for (MicrophoneContent& each : session.cabinet->microphones)
+      if (!entry.is_preset && entry.file.getFileNameWithoutExtension() == name) slot.path = path_of(entry.file);
+  };
+  const auto locate_cabinet = [&](CabinetContent& cabinet) {
+    for (MicrophoneContent& each : cabinet.microphones)
       if (!beside(each.path))
-        if (const auto file = library.find_cabinet(juce::String::fromUTF8(each.path.c_str())))
-          each.path = file->getFullPathName().toStdString();
+        if (const auto file = library.find_cabinet(from_utf8(each.path))) each.path = path_of(*file);
+  };
+  locate_model(session.slots[0]);
+  if (session.cabinet) locate_cabinet(*session.cabinet);
+  for (StagePlace& place : session.stages) {
+    if (!place.further) continue;
+    auto located = std::make_shared<FurtherStage>(*place.further);
+    locate_model(located->model);
+    locate_cabinet(located->cabinet);
+    place.further = std::move(located);
+  }
+}
+
+juce::File preset_file(const juce::String& name, const ModelLibrary& library) {
+  // files that start with a dot are not listed
+  const juce::String legal = juce::File::createLegalFileName(name).trim().trimCharactersAtStart(".");
+  if (!legal.containsNonWhitespaceChars()) throw Error("a preset needs a name with at least one letter or digit");
+  return library.preset_folder().getChildFile(legal + kPresetExtension);
+}
+
+juce::File save_preset(const juce::String& name, Store& store, ModelLibrary& library) {
+  const juce::File file = preset_file(name, library);
+  Session preset;
+  int saved_slot = 0;
+  {
+    const std::lock_guard lock(store.mutex);
+    Session session = store.session();
+    saved_slot = store.active_slot;
+    preset.slots[0] = std::move(session.slots[size_t(saved_slot)]);
+    preset.chain = std::move(session.chain);
+    preset.cabinet = std::move(session.cabinet);
+    preset.stages = std::move(session.stages);
+    preset.snapshots = std::move(session.snapshots);
+    preset.rate_mode = session.rate_mode;
+  }
+  if (preset.slots[0].empty()) throw Error("there is nothing to save: load a model first");
+  preset.chain.erase(store.parameters.bypass->getParameterID().toStdString());
+  preset.slots[0].preset.clear();
+  for (auto& snapshot : preset.snapshots.all) {  // those of the slot that is saved
+    if (snapshot && snapshot->slot != saved_slot) snapshot.reset();
+    if (snapshot) snapshot->slot = 0;
+  }
+  const std::string text = preset_text(preset, {file.getFileNameWithoutExtension().toStdString(), {}, {}});
+  if (!file.getParentDirectory().createDirectory() || !file.replaceWithData(text.data(), text.size()))
+    throw Error(path_of(file) + ": cannot be written");
+  {
+    const std::lock_guard lock(store.mutex);
+    Store::Slot& slot = store.slots[size_t(saved_slot)];
+    if (slot.content.hash == preset.slots[0].hash) slot.content.preset = path_of(file);
+  }
+  library.rescan();
+  library.note_recent(file);
+  return file;
 }
 
 }  // namespace coil::plugin

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "plugin/session.h"
+#include "plugin/store.h"
 
 namespace coil::plugin {
 
@@ -32,6 +33,12 @@ Preset preset_from_bytes(std::span<const std::byte> bytes, const std::string& wh
 
 // Whether the bytes are a rig and not a session. Ignores trailing zeros, which some hosts add.
 bool is_rig(std::span<const std::byte> bytes);
+
+// The file that save_preset() would write. Throws Error for a name that is none.
+juce::File preset_file(const juce::String& name, const ModelLibrary& library);
+// Saves the active slot and the chain, in place of a preset of this name; the slot gets the name. Throws Error. [any
+// thread but the audio thread]
+juce::File save_preset(const juce::String& name, Store& store, ModelLibrary& library);
 
 // Makes the paths of a preset absolute: files in `folder`, or models and cabinets of the library with that name. [any
 // thread but the audio thread]

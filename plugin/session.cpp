@@ -167,7 +167,7 @@ constexpr std::pair<MidiSource::Kind, const char*> kMidiKinds[] = {{MidiSource::
 constexpr std::pair<MidiPrograms, const char*> kMidiPrograms[] = {
     {MidiPrograms::library, "library"}, {MidiPrograms::presets, "presets"}, {MidiPrograms::snapshots, "snapshots"}};
 
-// The value of this name; the first one if there is none.
+// The value with this name, or the first value if none has it.
 template <typename Names>
 auto named(const Names& names, const Json& name) {
   for (const auto& [value, text] : names)
@@ -208,6 +208,7 @@ std::vector<std::byte> to_bytes(const Session& session) {
                  {"slots", {to_json(session.slots[0]), to_json(session.slots[1])}}};
   if (session.cabinet)
     for (const MicrophoneContent& each : session.cabinet->microphones) object["cabinet"].push_back(to_json(each));
+  object["stages"] = text_of(session.stages);
   if (!session.snapshots.empty()) {
     object["snapshots"] = {{"recalled", session.snapshots.recalled}, {"all", Json::array()}};
     for (const auto& each : session.snapshots.all) object["snapshots"]["all"].push_back(each ? to_json(*each) : Json());
@@ -266,71 +267,13 @@ Session session_from_bytes(std::span<const std::byte> bytes, const std::string& 
       for (size_t i = 0; i < session.cabinet->microphones.size(); ++i)
         session.cabinet->microphones[i] = microphone_from(json.at("cabinet").at(i), files, what);
     }
+    if (json.contains("stages")) session.stages = stages_from_text(json.at("stages").get<std::string>(), what);
     if (json.contains("snapshots")) session.snapshots = snapshots_from(json.at("snapshots"));
     if (json.contains("midi")) session.midi = midi_from(json.at("midi"));
     return session;
   } catch (const Json::exception& error) {
     throw Error(what + " cannot be read: " + error.what());
   }
-}
-
-void resolve(SlotContent& slot, ModelLibrary& library) {
-  slot.loaded = nullptr;
-  slot.missing.clear();
-  if (slot.empty()) return;
-  std::string reason;
-  const auto accept = [&](auto load) {
-    try {
-      const std::shared_ptr<const LoadedModel> found = load();
-      if (!found) return false;
-      if (!slot.hash.empty() && found->model->hash() != slot.hash) return false;
-      slot.loaded = found;
-      slot.hash = found->model->hash();
-      if (found->file_bytes) slot.file_bytes = found->file_bytes;
-      return true;
-    } catch (const Error& error) {
-      reason = error.what();
-      return false;
-    }
-  };
-  const juce::File file =
-      juce::File::isAbsolutePath(slot.path) ? juce::File(juce::String::fromUTF8(slot.path.c_str())) : juce::File();
-  if (slot.file_bytes && accept([&] { return library.load(slot.file_bytes, slot.name); })) return;
-  if (accept([&] { return library.find_loaded(slot.hash); })) return;
-  if (file.existsAsFile() && accept([&] { return library.load(file); })) return;
-  if (const auto moved = library.find_file(slot.hash); moved && accept([&] { return library.load(*moved); })) {
-    slot.path = moved->getFullPathName().toStdString();
-    return;
-  }
-  if (reason.empty())
-    reason = "the model '" + slot.name + "' is missing: " +
-             (slot.path.empty() ? std::string("it was") : slot.path + " is not there or another model, and it was") +
-             " not found in the library; load its file, or put it into " +
-             library.user_folder().getFullPathName().toStdString();
-  slot.missing = reason;
-}
-
-SlotContent slot_with(std::shared_ptr<const LoadedModel> model, const std::string& path) {
-  SlotContent slot;
-  slot.hash = model->model->hash();
-  slot.name = model->name;
-  slot.path = path;
-  slot.file_bytes = model->file_bytes;
-  for (const ssm::Control& control : model->model->card().controls)
-    slot.controls[control.name] = float(control.default_value);
-  slot.loaded = std::move(model);
-  return slot;
-}
-
-std::vector<float> control_values(const SlotContent& slot) {
-  std::vector<float> values;
-  if (!slot.loaded) return values;
-  for (const ssm::Control& control : slot.loaded->model->card().controls) {
-    const auto it = slot.controls.find(control.name);
-    values.push_back(it != slot.controls.end() ? std::clamp(it->second, float(control.min), float(control.max))
-                                               : float(control.default_value));
-  }
-  return values;
 }
 
 }  // namespace coil::plugin

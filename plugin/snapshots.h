@@ -15,7 +15,7 @@
 
 namespace coil::plugin {
 
-// Values, not models: what plays is loaded already.
+// Values, not models: all models are loaded already.
 struct Snapshot {
   int slot = 0;                           // the active one
   std::map<std::string, float> chain;     // by parameter ID, in their units; see is_of_snapshot()

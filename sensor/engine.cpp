@@ -332,7 +332,7 @@ SilenceWatch::Report Engine::report_to(Sink& sink) {
   };
 }
 
-// A record with the sensor's key and the time of the event, in the form of the first record that came.
+// A record with the sensor's key and the time of the event, in the form of the first record received.
 std::string Engine::text_of(const Silence& silence) {
   Record first, record;
   Selection selection;
@@ -366,7 +366,7 @@ void Engine::use(std::shared_ptr<const AllSensorSettings> settings) {
 // A record that is released ends its sensor's silence. Its time may also show that other sensors are silent.
 void Engine::notice_silence(const PendingRecord& record, Partition* partition, Sink& sink) {
   if (!record.sensor) return;      // none of its numbers has been seen yet
-  if (record.is_interval) return;  // its records were signs of life
+  if (record.is_interval) return;  // its records have shown that already
   if (record.fate == PendingRecord::Fate::kHeld) return silence_.hear(record.selection.key, now_);
   silence_.see(record.selection.key, partition, record.arriving, now_, report_to(sink));
 }

@@ -62,13 +62,15 @@ Setting candidate(size_t index, size_t knobs) {
   return setting;
 }
 
-// How informative a setting would be: its distance from all others, and from their positions of each knob.
+// How informative a setting would be: its distance from all others, and from their positions of each knob. Once every
+// position of a knob is taken, the distance from all others decides.
 double worth(std::span<const Setting> known, const Setting& setting) {
   double worth = nearest(known, setting);
   for (size_t k = 0; k < setting.size(); ++k) {
+    constexpr double kTaken = 1e-9;
     double own = 1;
     for (const Setting& other : known) own = std::min(own, std::abs(other[k] - setting[k]));
-    worth *= std::pow(own, 1 / double(setting.size()));
+    worth *= std::pow(std::max(own, kTaken), 1 / double(setting.size()));
   }
   return worth;
 }

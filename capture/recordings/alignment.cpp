@@ -12,11 +12,11 @@
 namespace coil::capture {
 namespace {
 
-constexpr size_t kMostPieces = 60;  // that a long recording is judged by: two minutes of it
+constexpr size_t kMostPieces = 60;  // of a long recording that are examined: two minutes
 constexpr double kPieceSeconds = 2;
 constexpr size_t kNeighbours = 4;  // pieces on either side of a jump
-// The part of a disagreement of phases that a jump of the delay leaves. Between takes that were glued together, which
-// excite a device differently, a delay explains less than half.
+// How much of a difference of phases remains once a jump of the delay is taken out. Joined takes differ in tone, or
+// excite a device differently. There a delay explains less than half.
 constexpr double kLeftByJump = 1.0 / 3;
 constexpr size_t kSlowDown = 8;  // a whole long recording is searched at this fraction of its rate
 constexpr double kLongSeconds = 120;
@@ -38,8 +38,8 @@ std::vector<size_t> strongest_pieces(std::span<const float> signal, size_t piece
   return starts;
 }
 
-// The strongest piece of each of up to `most` equal sections, in order, so that a long recording is looked at
-// everywhere and in little time. Much quieter ones are left out.
+// The strongest piece of each of up to `most` equal sections, in order, so that a long recording is examined
+// everywhere, in little time. Much quieter ones are left out.
 std::vector<size_t> spread_pieces(std::span<const float> signal, size_t piece, size_t most) {
   const size_t pieces = std::max<size_t>(1, signal.size() / piece), sections = std::min(pieces, most);
   std::vector<std::pair<double, size_t>> strongest(sections);
@@ -121,7 +121,7 @@ double spread_around(const std::vector<LocalDelay>& points, const Line& line) {
 
 // Lost samples cause a step in the delay; drift causes a slope.
 struct Step {
-  size_t split = 0;  // the first point behind it
+  size_t split = 0;  // the first point after it
   double before = 0, behind = 0;
 };
 
@@ -242,7 +242,7 @@ std::optional<long> coarse_offset(std::span<const float> dry, std::span<const fl
   return best ? std::optional<long>(best->offset_frames) : std::nullopt;
 }
 
-// The line through the delays of pieces; if samples were lost, of the larger part, and the place is noted.
+// Fits a line to the delays of the pieces. If samples were lost, fits the larger part, and notes the place.
 Line rough_line(std::span<const float> dry, std::span<const float> wet, const std::vector<LocalDelay>& rough,
                 size_t piece, double offset, Alignment& alignment, double sample_rate_hz) {
   Line line = rough.size() < 3 ? Line{offset, 0} : robust_line(rough);

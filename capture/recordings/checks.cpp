@@ -60,7 +60,7 @@ std::vector<size_t> quiet_frames(std::span<const float> dry, double sample_rate_
 }
 
 // A device's output is never constant for 16 samples in the middle of loud sound, with a step at both ends. (Between
-// takes that were glued together, the next one starts without a step.)
+// joined takes, the next one starts without a step.)
 void check_drop_outs(std::span<const float> sound, double sample_rate_hz, const std::string& name, Findings& findings) {
   const auto near = static_cast<size_t>(0.01 * sample_rate_hz);
   const auto longest =

@@ -22,6 +22,7 @@ constexpr double kLowestBandHz = 50, kHighestBandHz = 20000;
 constexpr double kToneDbfs = -6, kQuietToneDb = -20;
 constexpr double kToneHz[] = {200, 800, 2500};
 constexpr double kAliasingHz[] = {1200, 2500, 5000};
+constexpr double kLowestAliasingHz = 1000;  // lower recorded sines show noise
 constexpr size_t kTimedFrames = 16384, kTimedBlock = 64, kTimings = 9;
 
 ErrorSums sums_over(const Take& take, const std::vector<float>& output, size_t begin, size_t end) {
@@ -176,6 +177,18 @@ double loudest_dbfs(const ReportInput& input) {
   return std::min(kToneDbfs, 20 * std::log10(double(peak) + 1e-9));
 }
 
+void choose_aliasing_tones(Figures& figures) {
+  for (const Tone& tone : figures.tones) {
+    if (tone.hz < kLowestAliasingHz || !tone.device_off_db || !tone.model_off_db) continue;
+    std::vector<Tone>& chosen = figures.aliasing_tones;
+    const auto same = std::find_if(chosen.begin(), chosen.end(), [&](const Tone& t) { return t.hz == tone.hz; });
+    if (same == chosen.end())
+      chosen.push_back(tone);
+    else if (tone.level_dbfs > same->level_dbfs)
+      *same = tone;
+  }
+}
+
 // Uses the recorded sines of the take with the hardest part, or of another take; otherwise the model's response to
 // generated sines.
 void measure_tones(Figures& figures, const ReportInput& input) {
@@ -187,7 +200,7 @@ void measure_tones(Figures& figures, const ReportInput& input) {
         recorded_tones(input.takes[t].dry, input.takes[t].wet, figures.takes[t].output, figures.sample_rate_hz());
     figures.tones_take = t;
     figures.tones_recorded = !figures.tones.empty();
-    if (figures.tones_recorded) return;
+    if (figures.tones_recorded) return choose_aliasing_tones(figures);
   }
   figures.tones_take = order[0];
   const double level = loudest_dbfs(input);

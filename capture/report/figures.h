@@ -73,6 +73,8 @@ struct Figures {
   std::vector<Tone> tones;
   bool tones_recorded = false;
   size_t tones_take = 0;  // the take whose setting the tones use
+  // The tones whose aliasing can be seen, each at its loudest; empty without recorded tones.
+  std::vector<Tone> aliasing_tones;
   std::vector<AliasingFigures> aliasing;
   RestFigures rest;
 

@@ -95,6 +95,17 @@ std::string aliasing_table(const Figures& figures) {
       "Aliasing at " + dbfs_words(figures.aliasing[0].level_dbfs) + (has_knobs ? ", where it is worst" : ""));
 }
 
+// Beside the device's own: a model cannot be expected to alias less than what it learned from.
+std::string recorded_aliasing_table(const Figures& figures) {
+  if (figures.aliasing_tones.empty()) return "";
+  std::vector<TableRow> rows;
+  for (const Tone& tone : figures.aliasing_tones)
+    rows.push_back({fixed(tone.hz, 0), signed_words(tone.level_dbfs, 1), db_words(*tone.device_off_db),
+                    db_words(*tone.model_off_db)});
+  return table_of({"recorded sine, Hz", "dBFS", "off the harmonics, device", "model"}, rows,
+                  "The test signal's sines: aliasing, and the noise of the recording");
+}
+
 }  // namespace
 
 std::string harmonics_section(const Figures& figures, const ReportInput& input) {
@@ -114,7 +125,7 @@ std::string harmonics_section(const Figures& figures, const ReportInput& input) 
   charts += spectrum_figure(figures.aliasing.back());
   return section_of("harmonics", "Harmonics and aliasing",
                     paragraph(words) + "<div class=\"charts\">\n" + charts + "</div>\n" + tones_table(figures) +
-                        aliasing_table(figures));
+                        aliasing_table(figures) + recorded_aliasing_table(figures));
 }
 
 }  // namespace coil::capture

@@ -132,6 +132,11 @@ Json figures_as_json(const Figures& figures, const ReportInput& input) {
     json["aliasing"].push_back({{"hz", aliasing.spectrum.hz},
                                 {"level_dbfs", aliasing.level_dbfs},
                                 {"off_harmonics_db", finite(aliasing.spectrum.off_harmonics_db)}});
+  for (const Tone& tone : figures.aliasing_tones)
+    json["recorded_aliasing"].push_back({{"hz", tone.hz},
+                                         {"level_dbfs", tone.level_dbfs},
+                                         {"device_db", finite(*tone.device_off_db)},
+                                         {"model_db", finite(*tone.model_off_db)}});
   return json;
 }
 

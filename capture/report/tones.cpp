@@ -2,6 +2,7 @@
 #include "capture/report/tones.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <complex>
 #include <numbers>
@@ -14,10 +15,11 @@ namespace coil::capture {
 namespace {
 
 constexpr double kTau = 2 * std::numbers::pi;
-constexpr double kHighestShare = 0.45;              // of the sample rate: above it, resampling affects the result
-constexpr double kSettleSeconds = 0.5;              // before a model is measured
-constexpr double kBurstHead = 0.03, kPiece = 0.17;  // seconds: the steady part of a burst of the test signal
-constexpr double kPeriodSeconds = 0.3;              // least time that the spectrum covers
+constexpr double kHighestShare = 0.45;               // of the sample rate: above it, resampling affects the result
+constexpr double kSettleSeconds = 0.5;               // before a model is measured
+constexpr double kBurstHead = 0.03, kPiece = 0.171;  // seconds: the steady part of a burst of the test signal
+constexpr double kPeriodSeconds = 0.3;               // least time that the spectrum covers
+constexpr size_t kLineBins = 12;                     // on either side of a harmonic belong to it
 
 double gain_of(double db) { return std::pow(10, db / 20); }
 
@@ -61,11 +63,26 @@ double thd_db(const Harmonics& harmonics) {
   return 10 * std::log10(power + 1e-20);
 }
 
+std::optional<double> off_harmonics_db(std::span<const float> sound, double hz, double sample_rate_hz) {
+  const double bins = hz * double(sound.size()) / sample_rate_hz;  // from harmonic to harmonic
+  const auto off_line = [&](double bin) { return std::abs(bin - bins * std::round(bin / bins)) > double(kLineBins); };
+  if (!off_line(double(sound.size()))) return std::nullopt;
+  dsp::Stft stft(static_cast<int>(sound.size()));
+  // With the transform's own window that is the square of Hann's: a line that is no bin's frequency leaves less than
+  // -90 dB off its bins.
+  std::vector<float> windowed(sound.begin(), sound.end()), power(size_t(stft.bins()));
+  for (size_t i = 0; i < sound.size(); ++i) windowed[i] *= float(1 - std::cos(kTau * double(i) / double(sound.size())));
+  stft.analyse(windowed, power);
+  double on = 1e-30, off = 1e-30;
+  for (size_t bin = kLineBins + 1; bin < power.size(); ++bin) (off_line(double(bin)) ? off : on) += double(power[bin]);
+  return 10 * std::log10(off / (on + off));
+}
+
 Tone model_tone(const std::shared_ptr<const ssm::Model>& model, std::span<const float> controls, double hz,
                 double level_dbfs) {
   const double rate_hz = model->config().sample_rate_hz;
   const std::vector<float> answer = steady_answer(model, controls, hz, level_dbfs, size_t(kPiece * rate_hz));
-  return {hz, level_dbfs, harmonics_of(answer, hz, rate_hz), std::nullopt};
+  return {hz, level_dbfs, harmonics_of(answer, hz, rate_hz), {}, {}, {}};
 }
 
 ToneSpectrum tone_spectrum(const std::shared_ptr<const ssm::Model>& model, std::span<const float> controls, double hz,
@@ -102,10 +119,13 @@ std::vector<Tone> recorded_tones(std::span<const float> dry, std::span<const flo
     const long begin = found->start_frame + std::lround((burst.begin_s + kBurstHead) * sample_rate_hz);
     if (begin < 0 || size_t(begin) + frames > dry.size()) continue;
     const auto piece = [&](std::span<const float> sound) { return sound.subspan(size_t(begin), frames); };
+    const auto off = [&](std::span<const float> sound) {
+      return off_harmonics_db(piece(sound).first(std::bit_floor(frames)), burst.hz, sample_rate_hz);
+    };
     const double level = amplitude_at(piece(dry), burst.hz, sample_rate_hz);
     tones.push_back({burst.hz, 20 * std::log10(std::max(level, 1e-12)),
                      harmonics_of(piece(model), burst.hz, sample_rate_hz),
-                     harmonics_of(piece(wet), burst.hz, sample_rate_hz)});
+                     harmonics_of(piece(wet), burst.hz, sample_rate_hz), off(model), off(wet)});
   }
   return tones;
 }

@@ -20,11 +20,16 @@ using Harmonics = std::array<std::optional<double>, kHarmonics>;
 Harmonics harmonics_of(std::span<const float> sound, double hz, double sample_rate_hz);
 double thd_db(const Harmonics& harmonics);  // power of harmonics 2 to 10 over that of the first
 
+// Power off the harmonics of a sine (aliasing and noise), over all power except a constant's, in dB. `sound` is a
+// steady piece of a power of two of frames. Empty where aliasing would fold onto the harmonics themselves.
+std::optional<double> off_harmonics_db(std::span<const float> sound, double hz, double sample_rate_hz);
+
 // One sine at one level: the model's response, and the device's if the recordings contain that sine.
 struct Tone {
   double hz = 0, level_dbfs = 0;  // level of the peak
   Harmonics model;
   std::optional<Harmonics> device;
+  std::optional<double> model_off_db, device_off_db;  // off the harmonics, if the recordings contain that sine
 };
 
 // The model's steady response to a generated sine.

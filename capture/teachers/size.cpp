@@ -98,6 +98,16 @@ std::optional<SizeChoice> choose_size(const std::vector<Take>& takes, const Trai
   return choice;
 }
 
+SizeChoice size_of_saved(const TrainingSettings& settings, const Shape& saved) {
+  SizeChoice choice{settings, {}};
+  choice.settings.shape.d_model = saved.d_model;
+  choice.settings.shape.pairs = saved.pairs;
+  choice.settings.shape.layers = saved.layers;
+  if (multiply_adds(choice.settings.shape) < multiply_adds(settings.shape))
+    choice.settings.slow_trial_frames = HUGE_VAL;
+  return choice;
+}
+
 std::string size_text(const Shape& shape) {
   return std::to_string(shape.d_model) + " x " + std::to_string(shape.pairs) + " x " + std::to_string(shape.layers) +
          (shape.filter_modes > 0 ? " with a filter" : "") + (shape.slow_features > 0 ? " with a slow path" : "");

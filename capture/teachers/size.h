@@ -40,6 +40,9 @@ struct SizeChoice {
 std::optional<SizeChoice> choose_size(const std::vector<Take>& takes, const TrainingSettings& settings,
                                       double teacher_ns, const std::function<bool()>& stop, double trial_frames = 2e7);
 
+// The size that a saved training has, whatever the length of its rest.
+SizeChoice size_of_saved(const TrainingSettings& settings, const Shape& saved);
+
 // "8 x 4 x 6": d_model, pairs of modes, layers.
 std::string size_text(const Shape& shape);
 // "8 x 4 x 6 0.02, 8 x 4 x 12 0.014": sizes with their errors. Empty without trials.

@@ -45,8 +45,8 @@ constexpr double kLeastEnergy = 1e-3;      // of the batch: quieter batches have
 constexpr double kLooks = 30, kLaterLooks = 1.25;
 constexpr double kFirstLookFrames = 3e6, kFirstLookSeconds = 0.4, kBetweenLooksFrames = 6e6, kBetweenLooksSeconds = 0.4;
 constexpr double kWarmUpTimes = 3;  // times the slowest time constant, before a held-out part
-constexpr double kYoung = 2;        // a network counts as young below this multiple of slow_trial_frames
-constexpr double kTrialTimes = 50;
+constexpr double kYoung = 2;        // a network counts as young below this multiple of the trial's frames
+constexpr double kTrialTimes = 50, kLateTrialTimes = 20;  // of a trial's frames: the least training that has one
 constexpr double kLookbackSeconds = 1;  // gradients of the slow path go back this far before a segment
 
 double mean_square(const std::vector<Take>& takes, std::vector<float> Take::*signal) {
@@ -157,7 +157,9 @@ struct Trainer::Impl {
   void advance(const std::function<bool()>& stop);
   void look();
   double frames_of_all() const;
+  double trial_frames() const { return (state.tried_again ? kLateTrial : 1) * settings.slow_trial_frames; }
   bool trial_is_due() const;
+  bool affords_late_trial() const;
   std::unique_ptr<Impl> of_shape(size_t slow_features, size_t filter_modes) const;
   std::unique_ptr<Impl> with_more(std::vector<Take> longer, double frames, double seconds, double slow_trial_frames);
   void advance_to(double frames, const std::function<bool()>& stop);
@@ -234,7 +236,7 @@ Trainer::Impl::Impl(std::vector<Take> given, const TrainingSettings& s, std::opt
   set_segment(due_segment());
   place_lanes();
   discretise(map, optimiser.parameters().data(), modes.data());
-  next_look = settings.seconds > 0 ? kFirstLookSeconds : kFirstLookFrames;
+  next_look = settings.seconds > 0 ? kFirstLookSeconds : std::min(kFirstLookFrames, settings.slow_trial_frames);
   state.best_esr = HUGE_VAL;
   fingerprint = fingerprint_of_all();
 }
@@ -550,7 +552,11 @@ double Trainer::Impl::frames_of_all() const {
 
 bool Trainer::Impl::trial_is_due() const {
   return !state.shapes_tried && map.slow_path.size == 0 && map.filter_bank.size == 0 && progress() < 1 &&
-         frames_of_all() >= kTrialTimes * settings.slow_trial_frames && state.frames >= settings.slow_trial_frames;
+         frames_of_all() >= kTrialTimes * settings.slow_trial_frames && state.frames >= trial_frames();
+}
+
+bool Trainer::Impl::affords_late_trial() const {
+  return frames_of_all() >= kLateTrialTimes * kLateTrial * settings.slow_trial_frames;
 }
 
 // The same training from its start, with another network.
@@ -639,36 +645,45 @@ Trainer::Trainer(Trainer&&) noexcept = default;
 Trainer::~Trainer() = default;
 
 // All networks start anew, because a network that has learned without slow path or filter would have to unlearn. If the
-// trial is stopped, nothing changes.
+// trial is stopped, nothing changes. The worth of some slow paths shows late; that of a filter does not.
 void Trainer::try_shapes(const std::function<bool()>& stop) {
+  const bool again = impl_->state.tried_again;
   double all_s = impl_->elapsed_before_s;
   // A network that has learned for longer is no fair comparison for a young one.
-  const bool young = impl_->state.frames < kYoung * impl_->settings.slow_trial_frames;
-  const double until = young ? impl_->state.frames : impl_->settings.slow_trial_frames;
+  const bool young = impl_->state.frames < kYoung * impl_->trial_frames();
+  const double until = young ? impl_->state.frames : impl_->trial_frames();
   const auto tried = [&](size_t slow_features, size_t filter_modes) {
     std::unique_ptr<Impl> made = impl_->of_shape(slow_features, filter_modes);
     made->advance_to(until, stop);
     all_s += made->elapsed_before_s;
     return made;
   };
-  std::array<std::unique_ptr<Impl>, 2> rivals;
-  double least = impl_->state.held_out_esr;
+  double without = impl_->state.held_out_esr, with_filter = impl_->state.esr_with_filter;
   if (!young) {
     const std::unique_ptr<Impl> plain = tried(0, 0);
     if (plain->stopped) return;
-    least = plain->state.held_out_esr;
+    without = plain->state.held_out_esr;
   }
+  std::array<std::unique_ptr<Impl>, 2> rivals;
   rivals[0] = tried(kSlowFeatures, 0);
   if (rivals[0]->stopped) return;
-  rivals[1] = tried(0, kFilterModes);
-  if (rivals[1]->stopped) return;
-  const double without = least, with_slow = rivals[0]->state.held_out_esr, with_filter = rivals[1]->state.held_out_esr;
-  least *= kWorth;
-  for (std::unique_ptr<Impl>& rival : rivals)
-    if (rival->state.held_out_esr < least) least = rival->state.held_out_esr, impl_ = std::move(rival);
+  const double with_slow = rivals[0]->state.held_out_esr;
+  if (!again) {
+    rivals[1] = tried(0, kFilterModes);
+    if (rivals[1]->stopped) return;
+    with_filter = rivals[1]->state.held_out_esr;
+  }
+  double least = kWorth * without;
+  bool chosen = false;
+  for (std::unique_ptr<Impl>& rival : rivals) {
+    if (!rival || rival->state.held_out_esr >= least) continue;
+    least = rival->state.held_out_esr, impl_ = std::move(rival), chosen = true;
+  }
   TrainingState& state = impl_->state;
   impl_->elapsed_before_s = state.elapsed_s = all_s;
-  state.shapes_tried = state.improved = true;
+  state.tried_again = again || (!chosen && with_slow < kUnclear * without && impl_->affords_late_trial());
+  state.shapes_tried = again || !state.tried_again;
+  state.improved = true;
   state.esr_with_slow = with_slow, state.esr_with_filter = with_filter, state.esr_without = without;
 }
 
@@ -706,6 +721,14 @@ std::string Trainer::save() const {
   const uint64_t sum = XXH3_64bits(bytes.data(), bytes.size());
   bytes.append(reinterpret_cast<const char*>(&sum), sizeof sum);
   return bytes;
+}
+
+Shape Trainer::saved_shape(std::string_view saved) {
+  uint64_t fingerprint = 0;
+  Shape shape;
+  ArchiveReader reader(undamaged(saved));
+  reader(fingerprint), reader(shape);
+  return shape;
 }
 
 void Trainer::resume(std::string_view saved) {

@@ -16,6 +16,9 @@ namespace coil::capture {
 // A slow path or a filter is chosen if it lowers the error to this part: either costs about as much as half of a
 // network more.
 inline constexpr double kWorth = 0.6;
+// A slow path that is neither chosen nor clearly worse (up to this part of the error) is tried once more, when the
+// training has come kLateTrial times as far, if it is long enough to afford that.
+inline constexpr double kUnclear = 1.3, kLateTrial = 9;
 
 struct TrainingSettings {
   Shape shape;
@@ -27,7 +30,7 @@ struct TrainingSettings {
   double slowest_s = 0.2;        // the longest allowed time constant of a mode
   double aliasing_weight = 0.1;  // weight in the loss of the share of energy that a tone of 5 kHz aliases
   // A training of at least fifty times this many frames tries, over this many frames or more, whether a slow path or a
-  // filter after the network is worth its cost.
+  // filter after the network is worth its cost. If it has at least 180 times as many, it may try the slow path again.
   double slow_trial_frames = 8e6;
   bool selective = true;  // false: the slow path's states have fixed speeds and do not hear each other
   std::string target;     // SIMD target; empty: the best
@@ -49,11 +52,12 @@ struct TrainingState {
   double elapsed_s = 0, left_s = 0;
   double frames = 0;  // processed so far
   size_t steps = 0;
-  double loss = 0;                                                 // of the last steps, on the training data
-  double held_out_esr = 0;                                         // of the running average of the parameters
-  double best_esr = 0;                                             // of best()
-  bool improved = false;                                           // whether the last advance() found a better network
-  bool shapes_tried = false;                                       // whether the trial of slow path and filter is over
+  double loss = 0;            // of the last steps, on the training data
+  double held_out_esr = 0;    // of the running average of the parameters
+  double best_esr = 0;        // of best()
+  bool improved = false;      // whether the last advance() found a better network
+  bool shapes_tried = false;  // whether the trial of slow path and filter is over
+  bool tried_again = false;   // whether that trial left the slow path open: it is tried later, or was
   double esr_with_slow = 0, esr_with_filter = 0, esr_without = 0;  // the held-out errors in that trial
 };
 
@@ -89,6 +93,8 @@ class Trainer {
   // differ or the bytes are damaged.
   std::string save() const;
   void resume(std::string_view saved);
+  // The shape of the network in such a file, with the slow path or filter that it has got.
+  static Shape saved_shape(std::string_view saved);
 
  private:
   struct Impl;

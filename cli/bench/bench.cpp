@@ -273,17 +273,11 @@ CLI::App* setup_bench(CLI::App& app, const std::string& command_line, int& exit_
   CLI::App* command = app.add_subcommand(
       "bench", "Measure the speed of models on this machine; with live, whether they keep up in real time");
   command->footer(
-      "Takes about SECONDS per model, target and block size. Audio models: nanoseconds per frame and x real time, "
-      "which also\n"
-      "is the number of instances that fit on one core. Token models: tokens per second, one by one and in a prefill "
-      "of 64.\n"
-      "The floor is measured as well: the time of the model's multiply-adds and exponentials at the target's peak "
-      "speed, or\n"
-      "per block the time to read all weights once, if that is longer (weights of 4 MB and more). See also the "
-      "subcommands\n"
-      "`coil bench live MODEL` (blocks of audio in real time), `coil bench stream MODEL` (records of sensor data) and\n"
-      "`coil bench tasks MODEL` (right answers over a million steps). For a\n"
-      "model file named live write ./live.\n"
+      "Takes about SECONDS per model, target and block size. Audio models: nanoseconds per frame, and x real time,\n"
+      "which is also the number of instances that fit on one core. Token models: tokens per second, one by one and in\n"
+      "a prefill of 64. The floor is the time of the model's multiply-adds and exponentials at the target's peak\n"
+      "speed, or of reading all weights once per block, if that is longer (weights of 4 MB and more).\n"
+      "A model file whose name is that of a subcommand is given as ./live.\n"
       "Exit codes: 0 measured, 2 wrong options, 3 a model cannot be loaded, 130 interrupted.");
   auto options = std::make_shared<BenchOptions>();
   CLI::Option* models =

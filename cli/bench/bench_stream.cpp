@@ -2,6 +2,8 @@
 // rate, compared with the machine's roofline.
 #include "cli/commands.h"
 
+#include <sys/resource.h>
+
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
@@ -99,6 +101,32 @@ Limits measure_limits(ssm::Target target, size_t threads, size_t state_bytes) {
   return all;
 }
 
+// Why records were late while they arrived at a fixed rate. One thread, which never sleeps: wall time beyond its CPU
+// time is time without a core.
+struct Pauses {
+  double longest_without_core_us = 0;
+  double longest_call_cpu_us = 0;  // the largest CPU time of one call of the engine
+  size_t its_records = 0;
+  int64_t page_faults = 0, preemptions = 0;
+
+  void add(double now_s, double cpu_start_s, double cpu_s, size_t records) {
+    const double call_us = 1e6 * (cpu_s - cpu_start_s), without_core_us = 1e6 * (now_s - cpu_s);
+    if (call_us > longest_call_cpu_us) longest_call_cpu_us = call_us, its_records = records;
+    if (is_known_) longest_without_core_us = std::max(longest_without_core_us, without_core_us - last_without_core_us_);
+    last_without_core_us_ = without_core_us, is_known_ = true;
+  }
+  // Restarts the clock.
+  void restart() { is_known_ = false; }
+  void add(const rusage& before, const rusage& after) {
+    page_faults += after.ru_minflt + after.ru_majflt - before.ru_minflt - before.ru_majflt;
+    preemptions += after.ru_nivcsw - before.ru_nivcsw;
+  }
+
+ private:
+  double last_without_core_us_ = 0;
+  bool is_known_ = false;
+};
+
 // The fastest round.
 struct Result {
   double records_per_s = 0;
@@ -107,6 +135,7 @@ struct Result {
   double state_bytes_per_s = 0;  // read and written, counted once
   std::unique_ptr<LogHistogram> latency_ns = std::make_unique<LogHistogram>(),
                                 own_latency_ns;  // without waiting for a core; null: several threads
+  Pauses pauses;
 };
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
@@ -120,6 +149,11 @@ class WallTime {
 };
 
 double cpu_seconds() { return static_cast<double>(std::clock()) / CLOCKS_PER_SEC; }
+rusage usage() {
+  rusage now = {};
+  getrusage(RUSAGE_SELF, &now);
+  return now;
+}
 
 // As the wall would have it if this program, of one thread, never waited for a core.
 class OwnTime {
@@ -154,7 +188,7 @@ class Bench {
   Result run() {
     Result result;
     for (int round = 0; round < kRounds; ++round) measure_throughput(result);
-    measure_latency<WallTime>(2 / result.records_per_s, *result.latency_ns);
+    measure_latency<WallTime>(2 / result.records_per_s, *result.latency_ns, &result.pauses);
     if (threads_ == 1) {
       result.own_latency_ns = std::make_unique<LogHistogram>();
       measure_latency<OwnTime>(2e-6 * result.cpu_us, *result.own_latency_ns);
@@ -210,12 +244,13 @@ class Bench {
 
   // Records are due at even intervals, at half of the measured throughput. Records that are due are processed together.
   template <class Time>
-  void measure_latency(double interval_s, LogHistogram& latency_ns) {
+  void measure_latency(double interval_s, LogHistogram& latency_ns, Pauses* pauses = nullptr) {
     const size_t records = std::max<size_t>(1, static_cast<size_t>(options_.seconds / interval_s));
     std::vector<sensor::Message> waiting;  // made in advance, so that making them does not disturb the measurement
     for (size_t left = records; left > 0;) {
       const size_t count = std::min(left, kMostMade);
       sensors_.next(count, waiting);
+      const rusage before = usage();
       Time time;
       for (size_t done = 0; done < count;) {
         throw_if_interrupted();
@@ -224,15 +259,18 @@ class Bench {
           time.wait_until(static_cast<double>(done + 1) * interval_s);
           continue;
         }
+        const double cpu_start_s = cpu_seconds();
         engine_.process(std::span<const sensor::Message>(waiting).subspan(done, due - done), results_);
         results_.flush();
         const double now_s = time.now_s();
+        if (pauses) pauses->add(now_s, cpu_start_s, cpu_seconds(), due - done);
         for (; done < due; ++done) {
           latency_ns.add(
               static_cast<uint64_t>(1e9 * std::max(0.0, now_s - static_cast<double>(done + 1) * interval_s)));
         }
       }
       left -= count;
+      if (pauses) pauses->add(before, usage()), pauses->restart();
     }
   }
 
@@ -287,7 +325,15 @@ void run_bench(const BenchOptions& options) {
                                 {"p50_us", us(50)},
                                 {"p99_us", us(99)},
                                 {"p99_9_us", us(99.9)}});
-      if (result.own_latency_ns) report["runs"].back()["own_p99_us"] = own_p99_us;
+      if (result.own_latency_ns) {
+        const Pauses& pauses = result.pauses;
+        report["runs"].back().update({{"own_p99_us", own_p99_us},
+                                      {"longest_without_core_us", pauses.longest_without_core_us},
+                                      {"longest_call_cpu_us", pauses.longest_call_cpu_us},
+                                      {"longest_call_records", pauses.its_records},
+                                      {"page_faults", pauses.page_faults},
+                                      {"preemptions", pauses.preemptions}});
+      }
       if (options.json) continue;
       const std::string macs = percent_of(result.macs_per_s, limits.macs_per_s),
                         bytes = percent_of(result.state_bytes_per_s, limits.update_bytes_per_s);

@@ -244,6 +244,14 @@ class Capture {
   capture::SizeChoice choose_size() const {
     const capture::TrainingSettings usual = settings();
     if (!options_.quality.empty() || material_.teacher_ns <= 0) return {usual, {}};
+    // Trials of another length may find another size, and then the training could not continue.
+    if (const std::string saved = saved_training(); !saved.empty()) {
+      try {
+        return capture::size_of_saved(usual, capture::Trainer::saved_shape(saved));
+      } catch (const Error&) {
+        return {usual, {}};  // resume() says what is wrong
+      }
+    }
     std::optional<capture::SizeChoice> choice =
         capture::choose_size(material_.takes, usual, material_.teacher_ns, interrupted);
     if (!choice) throw Interrupted();
@@ -256,13 +264,19 @@ class Capture {
 
   bool reached_target() const { return trainer_.state().steps > 0 && trainer_.state().best_esr <= options_.target_esr; }
 
-  void resume() {
+  // Empty: there is none, or it is not wanted.
+  std::string saved_training() const {
+    if (!options_.resume) return "";
     std::ifstream file(training_file(options_.output), std::ios::binary);
-    if (!file) {
+    return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+  }
+
+  void resume() {
+    const std::string bytes = saved_training();
+    if (bytes.empty()) {
       std::fprintf(stderr, "coil: nothing to resume beside %s; beginning anew\n", in_quotes(options_.output).c_str());
       return;
     }
-    const std::string bytes((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
     try {
       trainer_.resume(bytes);
     } catch (const Error& error) {
@@ -285,12 +299,12 @@ class Capture {
     std::fprintf(
         stderr,
         "\ncoil: the model gets %s; held-out ESR of young networks %s with a slow path (compression, sag, bias "
-        "shift), %s with a filter (loudspeaker), %s with neither\n",
+        "shift), %s with a filter (loudspeaker%s), %s with neither\n",
         shape.slow_features > 0  ? "a slow path"
         : shape.filter_modes > 0 ? "a filter behind it"
                                  : "neither slow path nor filter, which are not worth their cost here",
         number(state.esr_with_slow, 2).c_str(), number(state.esr_with_filter, 2).c_str(),
-        number(state.esr_without, 2).c_str());
+        state.tried_again ? ", tried earlier" : "", number(state.esr_without, 2).c_str());
   }
 
   void say_what_begins() const {

@@ -1,4 +1,4 @@
-// `coil info`: shows the model's config, card and cost, or what an installed cabinet is.
+// `coil info`: shows a model's config, card and cost, or describes an installed cabinet.
 #include "cli/commands.h"
 
 #include <CLI/CLI.hpp>

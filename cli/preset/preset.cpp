@@ -49,11 +49,11 @@ void run_preset(const PresetOptions& options) {
 }  // namespace
 
 CLI::App* setup_preset(CLI::App& app, int& exit_code) {
-  CLI::App* command = app.add_subcommand("preset", "write a rig as a preset for the plugin");
+  CLI::App* command = app.add_subcommand("preset", "Write a rig as a preset for the plugin's hosts");
   const auto options = std::make_shared<PresetOptions>();
-  command->add_option("rig", options->rig, "a .coil file, see docs/rig.md")->required();
+  command->add_option("rig", options->rig, "The rig: a .coil file (docs/rig.md)")->required();
   command->add_option("-o,--output", options->output, "FILE.vstpreset, FOLDER.lv2, or FILE.coil")->required();
-  command->add_flag("-q,--quiet", options->quiet, "no warnings");
+  command->add_flag("-q,--quiet", options->quiet, "No warnings");
   command->footer(
       "The preset holds the rig's models and impulse responses, so that it sounds the same elsewhere. A .coil file\n"
       "written here holds them as well.\n"

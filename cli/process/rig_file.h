@@ -5,7 +5,7 @@
 #include <memory>
 #include <string>
 
-#include "dsp/rig.h"
+#include "dsp/rig_chain.h"
 #include "ssm/machine/target.h"
 
 namespace coil::cli {

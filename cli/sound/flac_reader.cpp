@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
-#include <cstring>
 #include <exception>
 #include <optional>
 #include <string_view>
@@ -16,6 +15,7 @@
 
 #include "cli/failure.h"
 #include "cli/interrupt.h"
+#include "cli/sound/id3.h"
 #include "cli/text.h"
 
 namespace coil::cli {
@@ -29,13 +29,6 @@ std::string text_at(ByteSource& source, uint64_t at, size_t count) {
   std::string text(count, '\0');
   text.resize(source.read_at(at, {reinterpret_cast<uint8_t*>(text.data()), count}));
   return text;
-}
-
-// The size of an ID3v2 tag at the beginning, 0 if there is none.
-uint64_t id3_bytes(ByteSource& source) {
-  uint8_t head[10];
-  if (source.read_at(0, head) != sizeof head || std::memcmp(head, "ID3", 3) != 0) return 0;
-  return 10 + (uint64_t{head[6]} << 21 | head[7] << 14 | head[8] << 7 | head[9]) + (head[5] & 0x10 ? 10 : 0);
 }
 
 // Where the frames start of the file whose marker is at `offset`. Pictures may contain any bytes, even markers.

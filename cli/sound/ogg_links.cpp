@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "cli/sound/byte_order.h"
+#include "cli/sound/id3.h"
 #include "cli/sound/linked_reader.h"
 
 namespace coil::cli {
@@ -42,13 +43,6 @@ int64_t begin_position(const ogg_page& first) {
   const std::string_view body(reinterpret_cast<const char*>(first.body), static_cast<size_t>(first.body_len));
   if (!body.starts_with("OpusHead") || body.size() < kPreSkip + kPreSkipBytes) return 0;
   return static_cast<int64_t>(number_in({first.body + kPreSkip, kPreSkipBytes}, false));
-}
-
-// The size of a tag that some programs put before the file; 0: none.
-uint64_t id3_bytes(ByteSource& source) {
-  uint8_t head[10] = {};
-  if (source.read_at(0, head) != sizeof head || std::memcmp(head, "ID3", 3) != 0) return 0;
-  return 10 + (uint64_t{head[6]} << 21 | head[7] << 14 | head[8] << 7 | head[9]);
 }
 
 class Walk {

@@ -315,9 +315,8 @@ void add_record_options(CLI::App& command, StreamOptions& options) {
           "SIGHUP)")
       ->type_name("FILE");
   command
-      .add_option(
-          "--silence", engine.silence_times,
-          "A sensor is silent, which is an event, when nothing came for so many of its usual intervals (0: never)")
+      .add_option("--silence", engine.silence_times,
+                  "Report a sensor as silent when nothing has arrived for this many of its usual intervals (0: never)")
       ->type_name("TIMES")
       ->capture_default_str();
   command
@@ -332,7 +331,9 @@ void add_record_options(CLI::App& command, StreamOptions& options) {
       .add_option("--every", options.every,
                   "Make one record of all those of an interval, by their times: 10s, 5min, 1h, 1d, 7d (in UTC)")
       ->type_name("INTERVAL");
-  command.add_option("--aggregate", options.aggregate, "What of an interval's numbers is watched (default: mean)")
+  command
+      .add_option("--aggregate", options.aggregate,
+                  "Which statistic of an interval's numbers is watched (default: mean)")
       ->check(CLI::IsMember({"mean", "last", "min", "max", "count"}));
   command.add_option("--hold-off", engine.hold_off_records, "Records without an anomaly that end an episode")
       ->check(CLI::Range(1, 1 << 20))
@@ -363,7 +364,7 @@ void add_service_options(CLI::App& command, StreamOptions& options) {
       ->capture_default_str();
   command.add_flag(
       "--resume", engine.resume,
-      "FILE or < FILE is the one that the state was made from: continue at the byte where the state ended");
+      "Continue the file that the state was made from, given as FILE or < FILE, at the byte where the state ended");
   command
       .add_option("--max-series", engine.max_series,
                   "Series in memory; those that were idle longest are moved to disk (0: no limit)")

@@ -353,11 +353,8 @@ void StreamPlot::write(const sensor::Result& result) {
       }
       const bool is_named = result.settings && !result.settings->name.empty();
       const std::string unit(result.unit_of(value.name));
-      series_.push_back({(is_named ? result.settings->name + ": " + std::string(value.name) : id) +
-                             (unit.empty() ? "" : " [" + unit + "]"),
-                         {},
-                         0,
-                         true});
+      series_.emplace_back().name = (is_named ? result.settings->name + ": " + std::string(value.name) : id) +
+                                    (unit.empty() ? "" : " [" + unit + "]");
     }
     Series& series = series_[place->second];
     if (is_new) by_sensor_[std::string(result.key())].insert(place->second);
@@ -373,6 +370,7 @@ void StreamPlot::write(const sensor::Result& result) {
                              has_bounds ? value.expected.low : kNone, has_bounds ? value.expected.high : kNone,
                              result.is_scored ? value.score : 0, series.in_episode});
     series.episodes += begins;
+    if (result.cause && is_odd) series.causes.emplace_back(series.points.back().time_s, sensor::cause_of(result));
     if (result.episode == sensor::Episode::kEnd) series.in_episode = false;
   }
 }
@@ -390,6 +388,7 @@ void StreamPlot::note(const sensor::Silence& silence) {
     Series& series = series_[place];
     if (silence.has_ended != series.is_silent) continue;
     add_silent_point(series, time_s);
+    if (!silence.has_ended) series.causes.emplace_back(time_s, sensor::cause_of(silence));
     series.is_silent = !silence.has_ended;
     series.episodes += series.is_silent;
   }
@@ -424,7 +423,12 @@ std::string StreamPlot::script_data() const {
         "s", [](const Point& point) { return point.score; }, 4);
     list(
         "e", [](const Point& point) { return point.in_episode ? 1.0 : 0.0; }, 1);
-    text += '}';
+    text += ",\"c\":[";
+    std::vector<std::pair<double, std::string>> causes = series.causes;
+    std::stable_sort(causes.begin(), causes.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+    for (const auto& [time_s, cause] : causes)
+      text += (&cause == &causes.front().second ? "[" : ",[") + number(time_s, 13) + "," + script_text(cause) + "]";
+    text += "]}";
   }
   return text + "]};\n";
 }
@@ -452,14 +456,17 @@ void StreamPlot::draw(const std::filesystem::path& path) {
         "font: 14px Inter, system-ui, sans-serif; } h1 { font-size: 20px; margin: 18px 24px 4px 76px; } "
         "h1 + p { color: #99a3b5; margin: 0 24px 12px 76px; font-size: 12px; } canvas { width: 100%; cursor: "
         "crosshair; } "
-        "section p { position: absolute; top: 0; right: 24px; margin: 4px 0; font-size: 12px; white-space: pre; } "
+        "section p { position: absolute; top: 0; right: 24px; margin: 4px 0; font-size: 12px; white-space: pre; "
+        "text-align: right; background: rgba(14,16,22,.7); } "
         "section { position: relative; } svg { display: block; width: 100%; }";
     const std::string title = markup_text(options_.title);
+    const bool has_times = std::any_of(series_.begin(), series_.end(), [](const Series& one) { return one.has_times; });
     write_whole_file(
         path, "<!DOCTYPE html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<title>" + title + "</title>\n<style>" +
                   style + "</style>\n<noscript>" + pen.take() + "</noscript>\n<div id=\"panels\"><h1>" + title +
                   "</h1><p>White: value. Blue: 10 to 90 % of the forecast made one record before. Red: episode. "
-                  "Drag or turn the wheel to zoom, double click for everything." +
+                  "Point at it to read its cause. Drag or turn the wheel to zoom, double click for everything." +
+                  (has_times ? " Times are in UTC." : "") +
                   (left_out_ > 0 ? " The first " + std::to_string(series_.size()) + " series." : std::string()) +
                   "</p></div>\n<script>\n" + script_data() + kStreamPlotScript + "</script>\n</html>\n");
   } else {

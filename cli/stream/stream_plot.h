@@ -5,6 +5,7 @@
 #include <map>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "sensor/links/sink.h"
@@ -44,6 +45,7 @@ class StreamPlot final : public sensor::Sink {
     bool has_times = true;
     bool in_episode = false;  // its own part of an episode, at the last point
     bool is_silent = false;
+    std::vector<std::pair<double, std::string>> causes;  // of its anomalies, with their times
   };
 
  private:

@@ -3,7 +3,8 @@
 
 namespace coil::cli {
 
-// Reads the global `plot`: {threshold, series: [{name, times, t, v, lo, hi, s, e}]}; null is what is missing.
+// Reads the global `plot`: {threshold, series: [{name, times, t, v, lo, hi, s, e, c}]}; c: [time, cause] of its
+// anomalies; null is what is missing.
 inline constexpr const char* kStreamPlotScript = R"js(
 "use strict";
 const ink = {value: "#f0f3fa", band: "rgba(92,184,250,.35)", score: "#ffa84d", alarm: "#ff5c5c", line: "#333947",
@@ -23,6 +24,18 @@ function step(range, most) {
   const raw = range / most, ten = 10 ** Math.floor(Math.log10(raw));
   return [1, 2, 5, 10].map(x => x * ten).find(x => x >= raw);
 }
+const strides = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 172800,
+  604800, 1209600, 2419200];  // seconds
+function timeStep(range, most) {
+  if (range / most < 1) return step(range, most);
+  return strides.find(x => x >= range / most) || 86400 * step(range / 86400, most);
+}
+function dateOf(t, stride) {  // in UTC
+  const text = new Date(1000 * t).toISOString();
+  const [from, to] = stride >= 86400 ? [0, 10] : stride < 1 ? [11, 23] : stride < 60 ? [11, 19] : [0, 16];
+  return text.slice(from, to).replace("T", " ");
+}
+const causeAt = (s, t) => { const c = s.c.filter(c => c[0] <= t); return c.length ? c[c.length - 1][1] : "episode"; };
 function panel(s) {
   const box = document.createElement("section"), canvas = document.createElement("canvas");
   const tip = document.createElement("p");
@@ -64,12 +77,10 @@ function panel(s) {
     }
     pen.fillText("score", left - 8, floor - low / 2 + 4);
     pen.textAlign = "center";
-    for (let i = 0; i <= 6; ++i) {
-      const t = a + (b - a) * i / 6;
-      pen.textAlign = i === 0 ? "left" : i === 6 ? "right" : "center";
-      const date = s.times ? new Date(1000 * t).toISOString().slice(0, b - a < 600 ? 19 : 16) : number(t);
-      const label = date.replace("T", " ");
-      pen.fillText(label, x(t), floor + 16);
+    const stride = (s.times ? timeStep : step)(b - a || 1, Math.max(1, w / 150));
+    for (let t = Math.ceil(a / stride) * stride; t <= b; t += stride) {
+      pen.beginPath(); pen.moveTo(x(t), top); pen.lineTo(x(t), floor); pen.stroke();
+      pen.fillText(s.times ? dateOf(t, stride) : number(t), Math.min(x(t), left + w - 30), floor + 16);
     }
     pen.save();
     pen.beginPath(); pen.rect(left, top, w, high + gap + low); pen.clip();
@@ -118,7 +129,7 @@ function panel(s) {
     pen.restore();
     tip.textContent = hover === null ? "" : when(s, s.t[hover]) + "   value " + number(s.v[hover]) +
       (s.lo[hover] === null ? "" : "   forecast " + number(s.lo[hover]) + " to " + number(s.hi[hover])) +
-      "   score " + number(s.s[hover]) + (s.e[hover] ? "   episode" : "");
+      "   score " + number(s.s[hover]) + (s.e[hover] ? "\n" + causeAt(s, s.t[hover]) : "");
   }
   const at = event => event.clientX - canvas.getBoundingClientRect().left;
   canvas.onmousemove = event => {

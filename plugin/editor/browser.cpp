@@ -402,7 +402,7 @@ void Browser::resized() {
   description_.setBounds(details);
 }
 
-// As many as find room in two rows.
+// As many as fit into two rows.
 void Browser::layout_tags() {
   const auto font = theme::font(theme::kTextSmall);
   auto row = tags_area_.withHeight(kTagHeight);

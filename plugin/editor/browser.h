@@ -19,6 +19,8 @@ class Browser final : public juce::Component, private juce::KeyListener, private
   ~Browser() override;
 
   // Rescans the library, selects `playing` if it is listed, and takes the keyboard focus.
+  // Handles a key that is pressed in the search box. Returns false if the browser has no use for it.
+  bool handle_key(const juce::KeyPress& key) { return keyPressed(key) || keyPressed(key, nullptr); }
   void open(const juce::File& playing);
   void add_folder(const juce::File& folder);  // throws Error
 
@@ -94,7 +96,7 @@ class Browser final : public juce::Component, private juce::KeyListener, private
   std::vector<LibraryEntry> shown_;
   std::vector<juce::File> favourites_;
   std::map<juce::String, EntryDetails> details_;  // by path
-  bool filling_ = false;                          // the selection changes, but not by the user
+  bool filling_ = false;                          // while the browser itself changes the selection
 
   juce::TextEditor search_;
   IconButton audition_{

@@ -21,7 +21,7 @@ bool is_capture(const juce::String& path) { return capture::is_teacher_name(path
 // Judged by the name; the content is checked when it loads.
 bool is_loadable(const juce::String& path) {
   if (path.endsWithIgnoreCase(".safetensors") || path.endsWithIgnoreCase(kPresetExtension)) return true;
-  if (is_capture(path)) return true;
+  if (is_capture(path) || path.endsWithIgnoreCase(kPackExtension)) return true;
   return juce::File::isAbsolutePath(path) && ModelLibrary::is_model_folder(juce::File(path));
 }
 
@@ -57,6 +57,7 @@ Editor::Editor(Processor& processor)
       header_(processor),
       input_(processor.parameters(), processor.meters()),
       output_(processor.parameters(), processor.meters()),
+      stage_row_(processor.parameters()),
       memory_(processor),
       spectrum_(processor.tap()),
       controls_(processor.parameters()),
@@ -64,8 +65,10 @@ Editor::Editor(Processor& processor)
       browser_(processor.library()),
       learn_page_(processor),
       cabinet_page_(processor),
+      stage_page_(processor.parameters()),
       level_page_(processor),
       tuner_page_(processor),
+      pack_page_(processor.library()),
       tooltips_(nullptr, kTooltipDelayMs) {
   setLookAndFeel(&*look_and_feel_);
   setTitle("Coil");
@@ -78,13 +81,25 @@ Editor::Editor(Processor& processor)
   content_.setFocusContainerType(FocusContainerType::none);
   addAndMakeVisible(content_);
   using Components = std::initializer_list<juce::Component*>;
-  for (auto* part : Components{&header_, &input_, &memory_, &spectrum_, &controls_, &notice_, &output_, &status_})
+  for (auto* part :
+       Components{&header_, &stage_row_, &input_, &memory_, &spectrum_, &controls_, &notice_, &output_, &status_})
     content_.addAndMakeVisible(part);
   content_.addChildComponent(message_);
-  for (auto* overlay :
-       Components{&browser_, &learn_page_, &cabinet_page_, &level_page_, &tuner_page_, &save_panel_, &drop_overlay_})
+  for (auto* overlay : Components{&stage_page_, &cabinet_page_, &browser_, &learn_page_, &level_page_, &tuner_page_,
+                                  &pack_page_, &save_panel_, &drop_overlay_})
     content_.addChildComponent(overlay);
 
+  connect_parts();
+  processor_.addChangeListener(this);
+  juce::Desktop::getInstance().addFocusChangeListener(this);
+  update();
+  setResizable(true, true);
+  setResizeLimits(theme::kMinWidth, theme::kMinHeight, theme::kMaxWidth, theme::kMaxHeight);
+  const auto size = settings_.size();
+  setSize(size.getWidth(), size.getHeight());
+}
+
+void Editor::connect_parts() {
   header_.on_browse = [this] { browser_.isVisible() ? close_browser() : open_browser(); };
   header_.on_menu = [this] { show_menu(); };
   notice_.on_browse = [this] { open_browser(); };
@@ -104,26 +119,23 @@ Editor::Editor(Processor& processor)
   learn_page_.on_close = [this] { close_learn_page(); };
   header_.on_cabinet = [this] { cabinet_page_.isVisible() ? close_cabinet_page() : open_cabinet_page(); };
   cabinet_page_.on_close = [this] { close_cabinet_page(); };
+  connect_stages();
   header_.on_tuner = [this] { switch_tuner(!tuner_page_.isVisible()); };
   tuner_page_.on_close = [this] { switch_tuner(false); };
   level_page_.on_close = [this] { close_level_page(); };
   cabinet_page_.on_choose = [this](int microphone, juce::Component& from) {
-    auto menu = cabinet_menu(microphone);
-    menu.setLookAndFeel(&*look_and_feel_);
-    menu.showMenuAsync(juce::PopupMenu::Options().withTargetComponent(from).withDeletionCheck(*this));
+    show_menu(cabinet_menu(microphone), from);
   };
   cabinet_page_.on_load = [this](int microphone, const juce::File& file) { load_response(microphone, file); };
+  pack_page_.on_close = [this] { close_pack_page(); };
+  pack_page_.on_browse = [this] {
+    close_pack_page();
+    open_browser();
+  };
+  pack_page_.on_problem = [this](const juce::String& problem) { say(MessageBar::Kind::error, short_form(problem)); };
   save_panel_.on_close = [this] { close_save_panel(); };
   message_.on_close = [this] { close_message(); };
   save_panel_.on_save = [this](const juce::String& name) { save_preset(name); };
-
-  processor_.addChangeListener(this);
-  juce::Desktop::getInstance().addFocusChangeListener(this);
-  update();
-  setResizable(true, true);
-  setResizeLimits(theme::kMinWidth, theme::kMinHeight, theme::kMaxWidth, theme::kMaxHeight);
-  const auto size = settings_.size();
-  setSize(size.getWidth(), size.getHeight());
 }
 
 Editor::~Editor() {
@@ -139,6 +151,7 @@ Editor::~Editor() {
 void Editor::update() {
   header_.update();
   controls_.update();
+  update_stages();
   if (cabinet_page_.isVisible()) cabinet_page_.update();
   if (level_page_.isVisible()) level_page_.update();
   const auto status = processor_.status(processor_.active_slot());
@@ -236,7 +249,8 @@ void Editor::timerCallback() {
   follow_tuner();
   if (tuner_page_.isVisible()) tuner_page_.tick(seconds);
   const bool covered = browser_.isVisible() || learn_page_.isVisible() || cabinet_page_.isVisible() ||
-                       level_page_.isVisible() || tuner_page_.isVisible();
+                       stage_page_.isVisible() || level_page_.isVisible() || tuner_page_.isVisible() ||
+                       pack_page_.isVisible();
   if (memory_.isVisible() && !covered) {
     memory_.tick();
     spectrum_.tick(seconds);
@@ -260,6 +274,7 @@ void Editor::timerCallback() {
 
 void Editor::load(const juce::File& file) {
   if (is_capture(file.getFullPathName())) return offer_conversion(file);
+  if (file.hasFileExtension(kPackExtension)) return pack_page_.install(file);
   if (is_response_name(file.getFullPathName())) return load_response(0, file);
   processor_.load_file(processor_.active_slot(), file);
   close_browser();
@@ -357,10 +372,7 @@ juce::PopupMenu Editor::target_menu(const juce::String& midi_target) {
 }
 
 void Editor::show_target_menu(juce::Component* component) {
-  if (!component) return;
-  auto menu = target_menu(midi_target(*component));
-  menu.setLookAndFeel(&*look_and_feel_);
-  menu.showMenuAsync(juce::PopupMenu::Options().withTargetComponent(*component).withDeletionCheck(*this));
+  if (component) show_menu(target_menu(midi_target(*component)), *component);
 }
 
 void Editor::mouseDown(const juce::MouseEvent& event) {
@@ -401,10 +413,22 @@ void Editor::offer_conversion(const juce::File& file) {
   });
 }
 
+void Editor::close_pages() {
+  if (browser_.isVisible()) close_browser();
+  if (learn_page_.isVisible()) close_learn_page();
+  if (cabinet_page_.isVisible()) close_cabinet_page();
+  if (level_page_.isVisible()) close_level_page();
+  if (stage_page_.isVisible()) close_stage_page();
+  if (pack_page_.isVisible()) close_pack_page();
+}
+
+void Editor::close_pack_page() {
+  pack_page_.setVisible(false);
+  take_keyboard();
+}
+
 void Editor::open_level_page() {
-  close_browser();
-  close_learn_page();
-  close_cabinet_page();
+  close_pages();
   level_page_.update();
   level_page_.setVisible(true);
   level_page_.toFront(false);
@@ -435,10 +459,10 @@ void Editor::follow_tuner() {
     take_keyboard();
 }
 
-void Editor::open_cabinet_page() {
-  close_level_page();
-  close_browser();
-  close_learn_page();
+void Editor::open_cabinet_page(int stage) {
+  close_pages();
+  open_stage_ = stage;
+  stage_row_.show_open(stage);
   cabinet_page_.setVisible(true);
   cabinet_page_.update();
   cabinet_page_.toFront(false);
@@ -446,13 +470,13 @@ void Editor::open_cabinet_page() {
 
 void Editor::close_cabinet_page() {
   cabinet_page_.setVisible(false);
+  open_stage_ = dsp::kModelsStage;
+  stage_row_.show_open(open_stage_);
   take_keyboard();
 }
 
 void Editor::open_learn_page() {
-  close_browser();
-  close_cabinet_page();
-  close_level_page();
+  close_pages();
   learn_page_.open();
   learn_page_.toFront(false);
 }
@@ -463,9 +487,7 @@ void Editor::close_learn_page() {
 }
 
 void Editor::open_browser() {
-  close_learn_page();
-  close_cabinet_page();
-  close_level_page();
+  close_pages();
   browser_.open(processor_.status(processor_.active_slot()).file);
   browser_.toFront(false);
 }
@@ -502,9 +524,9 @@ void Editor::save_preset(const juce::String& name) {
 void Editor::open_file_dialog() {
   const auto beside = processor_.status(processor_.active_slot()).file.getParentDirectory();
   file_chooser_ = std::make_unique<juce::FileChooser>(
-      "Open a model, a preset or an impulse response",
+      "Open a model, a preset, an impulse response or a pack",
       beside.isDirectory() ? beside : processor_.library().user_folder(),
-      juce::String("*.safetensors;*.nam;*.aidax;*.json;*.wav;*.aif;*.aiff;*.flac;*") + kPresetExtension);
+      juce::String("*.safetensors;*.nam;*.aidax;*.json;*.wav;*.aif;*.aiff;*.flac;*.zip;*") + kPresetExtension);
   constexpr int kFlags = juce::FileBrowserComponent::openMode | juce::FileBrowserComponent::canSelectFiles;
   file_chooser_->launchAsync(kFlags, [this](const juce::FileChooser& chooser) {
     if (const auto file = chooser.getResult(); file != juce::File()) load(file);
@@ -564,8 +586,7 @@ void Editor::show_menu() {
     processor_.library().preset_folder().createDirectory();
     processor_.library().preset_folder().revealToUser();
   }));
-  menu.setLookAndFeel(&*look_and_feel_);
-  menu.showMenuAsync(juce::PopupMenu::Options().withTargetComponent(header_.menu_button()).withDeletionCheck(*this));
+  show_menu(std::move(menu), header_.menu_button());
 }
 
 void Editor::add_midi_menu(juce::PopupMenu& menu) {
@@ -586,11 +607,15 @@ bool Editor::keyPressed(const juce::KeyPress& key) {
     return key.isKeyCode(code) && mods.withoutMouseButtons() == wanted;
   };
   using Mods = juce::ModifierKeys;
+  // The open browser's keys also work while the window itself has the focus.
+  if (browser_.isVisible() && browser_.handle_key(key)) return true;
   if (key == juce::KeyPress::escapeKey) {
     if (message_.isVisible()) return close_message(), true;
+    if (pack_page_.isVisible()) return close_pack_page(), true;
     if (tuner_page_.isVisible()) return switch_tuner(false), true;
     if (level_page_.isVisible()) return close_level_page(), true;
     if (cabinet_page_.isVisible()) return close_cabinet_page(), true;
+    if (stage_page_.isVisible()) return close_stage_page(), true;
   }
   const Mods command(Mods::commandModifier), command_shift(Mods::commandModifier | Mods::shiftModifier),
       alt(Mods::altModifier);
@@ -638,7 +663,7 @@ bool Editor::isInterestedInFileDrag(const juce::StringArray& files) { return !fi
 void Editor::fileDragEnter(const juce::StringArray& files, int, int) {
   const auto path = chosen_of(files);
   const bool is_cabinet = !is_loadable(path) && is_response_name(path);
-  const auto verb = is_capture(path) ? "convert" : "load";
+  const auto verb = is_capture(path) ? "convert" : path.endsWithIgnoreCase(kPackExtension) ? "install" : "load";
   drop_overlay_.show(file_name(path) + (is_cabinet ? " as the cabinet" : ""), verb, is_cabinet || is_loadable(path),
                      files.size() - 1);
   drop_overlay_.toFront(false);
@@ -651,11 +676,15 @@ void Editor::filesDropped(const juce::StringArray& files, int x, int y) {
   const auto path = chosen_of(files);
   if (!juce::File::isAbsolutePath(path))
     return say(MessageBar::Kind::error, path + " is not a file on this computer: save it first, then drop the file");
-  if (!is_loadable(path) && is_response_name(path) && cabinet_page_.isVisible())
-    load_response(cabinet_page_.microphone_at(cabinet_page_.getLocalPoint(this, juce::Point<int>(x, y))),
-                  juce::File(path));
-  else
-    load(juce::File(path));
+  const juce::File file(path);
+  const bool is_response = !is_loadable(path) && is_response_name(path);
+  if (drop_on_stages(file, {x, y})) {
+    close_pages();
+  } else if (is_response && cabinet_page_.isVisible()) {
+    load_response(cabinet_page_.microphone_at(cabinet_page_.getLocalPoint(this, juce::Point<int>(x, y))), file);
+  } else {
+    load(file);
+  }
   if (files.size() == 1) return;
   juce::StringArray others;
   for (const auto& file : files)
@@ -683,11 +712,14 @@ void Editor::resized() {
     message_.setBounds(area.removeFromTop(height).reduced(theme::kPad, 0));
     area.removeFromTop(theme::kGap);
   }
-  browser_.setBounds(area);
-  learn_page_.setBounds(area);
+  for (juce::Component* page :
+       std::initializer_list<juce::Component*>{&browser_, &learn_page_, &level_page_, &tuner_page_, &pack_page_})
+    page->setBounds(area);
+  stage_row_.set_low(content_.getHeight() < theme::kHeight * 4 / 5);
+  stage_row_.setBounds(area.removeFromTop(stage_row_.height()).reduced(theme::kPad, 0));
+  area.removeFromTop(theme::kGap);
   cabinet_page_.setBounds(area);
-  level_page_.setBounds(area);
-  tuner_page_.setBounds(area);
+  stage_page_.setBounds(area);
   area.reduce(theme::kPad, 0);
   input_.setBounds(area.removeFromLeft(theme::kStripWidth));
   output_.setBounds(area.removeFromRight(theme::kStripWidth));

@@ -16,8 +16,11 @@
 #include "plugin/editor/model_controls.h"
 #include "plugin/editor/notice.h"
 #include "plugin/editor/output_strip.h"
+#include "plugin/editor/pack_page.h"
 #include "plugin/editor/save_panel.h"
 #include "plugin/editor/spectrum_view.h"
+#include "plugin/editor/stage_page.h"
+#include "plugin/editor/stage_row.h"
 #include "plugin/editor/status_bar.h"
 #include "plugin/editor/tuner_page.h"
 #include "plugin/editor/window_settings.h"
@@ -42,8 +45,11 @@ class Editor final : public juce::AudioProcessorEditor,
   void open_file_dialog();
   void open_learn_page();
   void close_learn_page();
-  void open_cabinet_page();
+  void open_cabinet_page(int stage = dsp::kTailStage);  // of the two, the stage that was chosen
   void close_cabinet_page();
+  void open_stage(int number);  // the page of a tile
+  void close_stage_page();
+  juce::PopupMenu add_menu();  // what can be added to the chain
   void open_level_page();
   void close_level_page();
   void switch_tuner(bool on);                                    // the parameter; the page follows it
@@ -68,6 +74,14 @@ class Editor final : public juce::AudioProcessorEditor,
 
   void follow_tuner();  // shows or hides its page
   void update();        // call after a change of the processor
+  void close_pages();
+  void close_pack_page();
+  void connect_parts();
+  void connect_stages();
+  void update_stages();
+  void choose_stage_file(int place);  // opens the dialog for files
+  bool drop_on_stages(const juce::File& file, juce::Point<int> position);
+  void show_menu(juce::PopupMenu menu, juce::Component& from);
   void take_keyboard();
   void load(const juce::File& file);
   void load_response(int microphone, const juce::File& file);
@@ -99,6 +113,7 @@ class Editor final : public juce::AudioProcessorEditor,
   MessageBar message_;
   InputStrip input_;
   OutputStrip output_;
+  StageRow stage_row_;
   MemoryView memory_;
   SpectrumView spectrum_;
   ModelControls controls_;
@@ -107,8 +122,10 @@ class Editor final : public juce::AudioProcessorEditor,
   Browser browser_;
   LearnPage learn_page_;
   CabinetPage cabinet_page_;
+  StagePage stage_page_;
   LevelPage level_page_;
   TunerPage tuner_page_;
+  PackPage pack_page_;
   SavePanel save_panel_;
   DropOverlay drop_overlay_;
   juce::TooltipWindow tooltips_;
@@ -119,7 +136,8 @@ class Editor final : public juce::AudioProcessorEditor,
   float said_for_s_ = 0;                         // remaining time of the message; 0: none
   juce::uint32 last_tick_ms_ = 0;
   int ticks_ = 0;
-  int keyboard_tries_ = 0;  // remaining attempts of a window that was just opened
+  int keyboard_tries_ = 0;              // remaining attempts of a window that was just opened
+  int open_stage_ = dsp::kModelsStage;  // whose page is open; the models': the window's own centre
   bool playing_ = false, pictures_have_room_ = true;
 };
 

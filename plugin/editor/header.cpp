@@ -103,7 +103,7 @@ void Header::resized() {
   auto area =
       getLocalBounds().reduced(theme::kPad, 0).withSizeKeepingCentre(getWidth() - 2 * theme::kPad, theme::kButton);
   mark_area_ = area.removeFromLeft(narrow ? theme::kButton : kMarkWidth).reduced(0, 2);
-  copy_.setVisible(!narrow);  // the menu has it as well
+  copy_.setVisible(!narrow);  // the menu also has it
   for (auto* button : {&menu_, &power_, &cabinet_, &tuner_, &redo_, &undo_, &copy_})
     if (button->isVisible()) button->setBounds(area.removeFromRight(theme::kButton));
   snapshots_.setBounds(area.removeFromRight(kSnapshotsWidth).translated(-theme::kGap / 2, 0));

@@ -7,7 +7,7 @@
 namespace coil::plugin {
 namespace {
 
-constexpr float kGrid = 24, kStroke = 1.8f;
+constexpr float kGrid = 24, kStroke = 1.8f, kPi = juce::MathConstants<float>::pi;
 
 // A polyline through points of the grid.
 void line(juce::Path& path, std::initializer_list<juce::Point<float>> points) {
@@ -25,12 +25,46 @@ void undo_arrow(juce::Path& path) {
   line(path, {{9, 5}, {4.5f, 9.5f}, {9, 14}});
   path.startNewSubPath(4.5f, 9.5f);
   path.lineTo(14, 9.5f);
-  path.addArc(9, 9.5f, 10, 10, 0, juce::MathConstants<float>::pi, false);
+  path.addArc(9, 9.5f, 10, 10, 0, kPi, false);
   path.lineTo(10, 19.5f);
 }
 
+void tuning_fork(juce::Path& path) {
+  line(path, {{8, 3.5f}, {8, 10.5f}});
+  line(path, {{16, 3.5f}, {16, 10.5f}});
+  path.startNewSubPath(8, 10.5f);
+  path.quadraticTo(8, 14.5f, 12, 14.5f);
+  path.quadraticTo(16, 14.5f, 16, 10.5f);
+  line(path, {{12, 14.5f}, {12, 20.5f}});
+}
+
+void arrow_onto_tray(juce::Path& path) {
+  line(path, {{12, 3.5f}, {12, 15}});
+  line(path, {{7, 10.5f}, {12, 15.5f}, {17, 10.5f}});
+  line(path, {{4, 16}, {4, 20}, {20, 20}, {20, 16}});
+}
+
+void loudspeaker_with_waves(juce::Path& path) {
+  line(path, {{4, 9.5f}, {8, 9.5f}, {12, 5.5f}, {12, 18.5f}, {8, 14.5f}, {4, 14.5f}});
+  path.closeSubPath();
+  path.addArc(9.5f, 8, 8, 8, 0.28f * kPi, 0.72f * kPi, true);
+  path.addArc(6.5f, 5, 14, 14, 0.28f * kPi, 0.72f * kPi, true);
+}
+
+void dog_eared_page(juce::Path& path) {
+  line(path, {{5.5f, 3.5f}, {13.5f, 3.5f}, {18.5f, 8.5f}, {18.5f, 20.5f}, {5.5f, 20.5f}});
+  path.closeSubPath();
+  line(path, {{13, 4}, {13, 9}, {18, 9}});
+}
+
+void warning_triangle(juce::Path& path) {
+  line(path, {{12, 4}, {21, 19.5f}, {3, 19.5f}});
+  path.closeSubPath();
+  line(path, {{12, 10}, {12, 14}});
+  line(path, {{12, 16.7f}, {12, 17}});
+}
+
 juce::Path strokes(Icon icon) {
-  constexpr float kPi = juce::MathConstants<float>::pi;
   juce::Path path;
   switch (icon) {
     case Icon::cabinet:
@@ -66,13 +100,8 @@ juce::Path strokes(Icon icon) {
       path.addRoundedRectangle(9, 9, 11, 11, 2);
       line(path, {{15, 5}, {15, 4}, {4, 4}, {4, 15}, {5, 15}});
       break;
-    case Icon::tuner:  // a tuning fork
-      line(path, {{8, 3.5f}, {8, 10.5f}});
-      line(path, {{16, 3.5f}, {16, 10.5f}});
-      path.startNewSubPath(8, 10.5f);
-      path.quadraticTo(8, 14.5f, 12, 14.5f);
-      path.quadraticTo(16, 14.5f, 16, 10.5f);
-      line(path, {{12, 14.5f}, {12, 20.5f}});
+    case Icon::tuner:
+      tuning_fork(path);
       break;
     case Icon::close:
       line(path, {{6, 6}, {18, 18}});
@@ -83,27 +112,20 @@ juce::Path strokes(Icon icon) {
       line(path, {{14.5f, 14.5f}, {20, 20}});
       break;
     case Icon::save:
-      line(path, {{12, 3.5f}, {12, 15}});
-      line(path, {{7, 10.5f}, {12, 15.5f}, {17, 10.5f}});
-      line(path, {{4, 16}, {4, 20}, {20, 20}, {20, 16}});
+      arrow_onto_tray(path);
       break;
     case Icon::star:
       path.addStar({12, 12.7f}, 5, 4.2f, 9.6f, 0);
       break;
-    case Icon::listen:  // a loudspeaker and its waves
-      line(path, {{4, 9.5f}, {8, 9.5f}, {12, 5.5f}, {12, 18.5f}, {8, 14.5f}, {4, 14.5f}});
-      path.closeSubPath();
-      path.addArc(9.5f, 8, 8, 8, 0.28f * kPi, 0.72f * kPi, true);
-      path.addArc(6.5f, 5, 14, 14, 0.28f * kPi, 0.72f * kPi, true);
+    case Icon::listen:
+      loudspeaker_with_waves(path);
       break;
     case Icon::add:
       line(path, {{12, 5}, {12, 19}});
       line(path, {{5, 12}, {19, 12}});
       break;
     case Icon::file:
-      line(path, {{5.5f, 3.5f}, {13.5f, 3.5f}, {18.5f, 8.5f}, {18.5f, 20.5f}, {5.5f, 20.5f}});
-      path.closeSubPath();
-      line(path, {{13, 4}, {13, 9}, {18, 9}});
+      dog_eared_page(path);
       break;
     case Icon::done:
       line(path, {{5, 12.5f}, {10, 17.5f}, {19, 7}});
@@ -115,10 +137,7 @@ juce::Path strokes(Icon icon) {
       path.addRectangle(6.5f, 6.5f, 11.0f, 11.0f);
       break;
     case Icon::warning:
-      line(path, {{12, 4}, {21, 19.5f}, {3, 19.5f}});
-      path.closeSubPath();
-      line(path, {{12, 10}, {12, 14}});
-      line(path, {{12, 16.7f}, {12, 17}});
+      warning_triangle(path);
       break;
   }
   return path;

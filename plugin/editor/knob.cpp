@@ -1,4 +1,4 @@
-// Layout of a knob, and setting its parameter from typed text.
+// Layout of a knob, and setting its value from typed text.
 #include "plugin/editor/knob.h"
 
 #include <algorithm>
@@ -13,11 +13,9 @@ constexpr int kNameHeight = 16, kValueHeight = 18;
 
 }  // namespace
 
-Knob::Knob(juce::RangedAudioParameter& parameter, const juce::String& name, juce::Colour colour)
-    : parameter_(parameter), dial_(colour), attachment_(parameter, dial_) {
+KnobFrame::KnobFrame(const juce::String& name, juce::Colour colour) : dial_(colour) {
   addAndMakeVisible(dial_);
   addAndMakeVisible(value_);
-  set_midi_target(*this, parameter);
   value_.setFont(theme::font(theme::kTextSmall));
   value_.setJustificationType(juce::Justification::centred);
   value_.setBorderSize({});
@@ -46,41 +44,31 @@ Knob::Knob(juce::RangedAudioParameter& parameter, const juce::String& name, juce
   };
   dial_.onValueChange = [this] { refresh_text(); };
   dial_.on_type = [this] { value_.showEditor(); };
-  dial_.setDoubleClickReturnValue(true, parameter.convertFrom0to1(parameter.getDefaultValue()));
   set_name(name);
-  refresh_text();
 }
 
-Knob::~Knob() { dial_.release(); }  // while the attachment still exists to inform the host
+KnobFrame::~KnobFrame() = default;
 
-void Knob::set_name(const juce::String& name) {
+void KnobFrame::set_name(const juce::String& name) {
   name_ = name;
   dial_.setTitle(name);
   repaint(name_area_);
 }
 
-void Knob::set_description(const juce::String& description) {
+void KnobFrame::set_description(const juce::String& description) {
   dial_.setDescription(description);
   dial_.setTooltip(description);
   setTooltip(description);
   value_.setTooltip(description);
 }
 
-juce::String Knob::value_text() const {
-  const auto text = parameter_.getCurrentValueAsText(), unit = parameter_.getLabel();
-  // "off" has no unit.
-  return unit.isEmpty() || !text.containsAnyOf("0123456789") ? text : text + " " + unit;
-}
-
-void Knob::refresh_text() { value_.setText(value_text(), juce::dontSendNotification); }
-
-void Knob::paint(juce::Graphics& g) {
+void KnobFrame::paint(juce::Graphics& g) {
   g.setFont(theme::font(theme::kTextSmall));
   g.setColour(theme::kTextSoft);
   g.drawFittedText(name_, name_area_, juce::Justification::centred, 1, 0.8f);
 }
 
-void Knob::resized() {
+void KnobFrame::resized() {
   constexpr int kRowGap = 4;
   auto area = getLocalBounds().withTrimmedBottom(kRowGap);
   // In a tall cell, name, dial and value stay together in the centre.
@@ -89,6 +77,21 @@ void Knob::resized() {
   name_area_ = area.removeFromTop(kNameHeight);
   value_.setBounds(area.removeFromBottom(kValueHeight));
   dial_.setBounds(area.withSizeKeepingCentre(dial, dial));
+}
+
+Knob::Knob(juce::RangedAudioParameter& parameter, const juce::String& name, juce::Colour colour)
+    : KnobFrame(name, colour), parameter_(parameter), attachment_(parameter, dial()) {
+  set_midi_target(*this, parameter);
+  dial().setDoubleClickReturnValue(true, parameter.convertFrom0to1(parameter.getDefaultValue()));
+  refresh_text();
+}
+
+Knob::~Knob() { dial().release(); }  // while the attachment still exists to inform the host
+
+juce::String Knob::value_text() const {
+  const auto text = parameter_.getCurrentValueAsText(), unit = parameter_.getLabel();
+  // "off" has no unit.
+  return unit.isEmpty() || !text.containsAnyOf("0123456789") ? text : text + " " + unit;
 }
 
 }  // namespace coil::plugin

@@ -29,8 +29,8 @@ class LevelMeter final : public juce::Component, public juce::SettableTooltipCli
   bool keyPressed(const juce::KeyPress& key) override;
   void focusGained(FocusChangeType) override { repaint(); }
   void focusLost(FocusChangeType) override { repaint(); }
-  void reset();                // what has clipped, and the loudest
-  void say();                  // the loudest, to tooltip and screen reader
+  void reset();                // clears the clip lamp and the peak
+  void say();                  // shows the peak in the tooltip and tells screen readers
   float part(float db) const;  // as a share of the height
 
   std::array<std::atomic<float>, 2>& peaks_;

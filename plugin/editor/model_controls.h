@@ -21,7 +21,6 @@ class ModelControls final : public juce::Component {
  private:
   void paint(juce::Graphics& g) override;
   void resized() override;
-  int rows(int width) const;
 
   Parameters& parameters_;
   std::vector<std::unique_ptr<Knob>> knobs_;

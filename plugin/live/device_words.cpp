@@ -1,4 +1,4 @@
-// Known reports and their meaning.
+// The known errors and their meanings.
 #include "plugin/live/device_words.h"
 
 namespace coil::plugin {

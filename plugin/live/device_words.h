@@ -1,4 +1,4 @@
-// What sound cards and sound servers report, in words that say what to do.
+// Explains errors of sound cards and sound servers in plain words, with a remedy.
 #pragma once
 
 #include <juce_core/juce_core.h>

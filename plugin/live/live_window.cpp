@@ -10,7 +10,7 @@ namespace {
 constexpr const char* kPlaceKey = "window";
 constexpr int kDropoutsMs = 1000;
 
-// Opening it once more is the only way to hear why it did not open.
+// Only opening it again tells why it did not open.
 juce::String trouble_text(juce::AudioDeviceManager& manager) {
   DeviceTrouble trouble;
   trouble.type = manager.getCurrentAudioDeviceType();
@@ -62,7 +62,7 @@ DeviceBar::DeviceBar(juce::StandalonePluginHolder& holder) : holder_(holder) {
 
 DeviceBar::~DeviceBar() { holder_.deviceManager.removeChangeListener(this); }
 
-// The user has chosen something else, so what was wrong is to be asked again.
+// The user has chosen another device, so the error is looked up again.
 void DeviceBar::changeListenerCallback(juce::ChangeBroadcaster*) {
   if (const auto setup = holder_.deviceManager.getAudioDeviceSetup(); !(setup == asked_)) {
     asked_ = setup;
@@ -92,7 +92,7 @@ void DeviceBar::update() {
   mute_.setColour(juce::TextButton::textColourOffId, muted ? theme::kBackground : theme::kText);
 }
 
-// In a narrow window only what is wrong, without what to do; the tooltip has both.
+// A narrow window shows only the error, without the remedy; the tooltip has both.
 void DeviceBar::fit_text() {
   const bool fits =
       text_.getFont().getStringWidth(whole_text_) <= text_.getWidth() - text_.getBorderSize().getLeftAndRight();

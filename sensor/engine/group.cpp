@@ -1,4 +1,4 @@
-// Rounds of values.
+// Collects values into rounds.
 #include "sensor/engine/group.h"
 
 #include <algorithm>
@@ -6,13 +6,13 @@
 namespace coil::sensor {
 namespace {
 
-constexpr uint32_t kAwaited = 20;                    // rounds in a row that wait for a value that does not come
+constexpr uint32_t kAwaited = 20;                    // rounds in a row that wait for a missing value
 constexpr double kLongestFades = 0.9;                // per round
-constexpr double kPatience = 2, kLeastPatience = 2;  // of the longest complete round; records beyond that
+constexpr double kPatience = 2, kLeastPatience = 2;  // times the longest complete round; records beyond it
 
 }  // namespace
 
-// A new member begins the learning anew.
+// A new member restarts the learning.
 Group::Member* Group::find(std::string_view key, std::string_view name) {
   const size_t count = members_.size();
   for (size_t i = 0; i < count; ++i) {
@@ -82,7 +82,7 @@ Group::Verdict Group::judge(std::string_view key) {
   Verdict verdict;
   if (waiting_ && is_of_sensor(*waiting_)) verdict = verdict_of(*waiting_), waiting_.reset();
   if (!is_over()) return verdict;
-  // If the sensor of the last verdict has not come, it is told now.
+  // The last verdict is given now if its sensor has sent nothing since.
   if (waiting_ && waiting_->judgement.event > verdict.event) verdict = verdict_of(*waiting_);
   waiting_ = end_round();
   if (!is_of_sensor(*waiting_)) return verdict;

@@ -14,8 +14,8 @@
 
 namespace coil::sensor {
 
-// Values come one by one. A round is over when each has come, or when one has come so often that the others will not; a
-// round is judged as a whole. One thread at a time.
+// Values arrive one by one. A round ends when each has arrived, or when one has arrived so often that the missing ones
+// are given up. A round is judged as a whole. One thread at a time.
 class Group {
  public:
   static constexpr size_t kMostMembers = 32;
@@ -78,7 +78,7 @@ class Group {
   struct Member {
     std::string key, name;
     double value = NAN;
-    uint32_t came = 0, absent = 0;  // how often in this round; rounds in a row without it
+    uint32_t came = 0, absent = 0;  // arrivals in this round; rounds in a row without one
   };
   struct Waiting {
     Relations::Judgement judgement;
@@ -91,8 +91,8 @@ class Group {
   Verdict verdict_of(const Waiting& waiting) const;
 
   std::vector<Member> members_;
-  size_t next_ = 0;     // probably the next one that comes
-  double longest_ = 0;  // how often a value came in a complete round
+  size_t next_ = 0;     // the member that is expected next
+  double longest_ = 0;  // most arrivals of one value in a complete round
   std::optional<Waiting> waiting_;
   std::unique_ptr<Relations> relations_;  // null: there is only one member
   std::vector<double> values_;

@@ -1,4 +1,4 @@
-// What came of one sensor in an interval of the calendar, to become one record.
+// Collects the records of one sensor in an interval of the calendar, and makes one record of them.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +15,7 @@
 
 namespace coil::sensor {
 
-// How the numbers of an interval become one.
+// How the numbers of an interval are combined.
 enum class Aggregate : uint8_t { kMean, kLast, kMin, kMax, kCount };
 const char* name_of(Aggregate aggregate);
 std::optional<Aggregate> parse_aggregate(std::string_view name);
@@ -27,7 +27,7 @@ struct Intervals {
 
   bool exist() const { return length_ns > 0; }
   int64_t begin_of(int64_t time_ns) const;
-  // Nullopt: these are no intervals of the calendar.
+  // Nullopt: this is not an interval of the calendar.
   static std::optional<int64_t> parse_length(std::string_view text);
 };
 
@@ -36,16 +36,16 @@ class Interval {
  public:
   bool is_open() const { return begin_ns != kNoTime; }
   void open(int64_t at_ns) { begin_ns = at_ns; }
-  // Whether a number of this field came, in this interval or an earlier one.
+  // Whether this field has had a number, in this interval or an earlier one.
   bool knows(std::string_view field) const;
-  // Adds a record's numbers. `counts`: false: it is a sign of life only.
+  // Adds a record's numbers. `counts` false: it only shows that the sensor is alive.
   void add(const Message& message, const Selection& selection, bool counts);
-  // Puts the interval's time and numbers into a record that came in it.
+  // Puts the interval's time and numbers into one of its records.
   void fill(MadeRecord& record, Aggregate aggregate) const;
   // Forgets the numbers, but not their names.
   void clear();
 
-  int64_t begin_ns = kNoTime;  // kNoTime: nothing came yet
+  int64_t begin_ns = kNoTime;  // kNoTime: no record yet
   Message last;                // the last record
   // Of the sensor's records, whatever their interval.
   Clock clock;

@@ -28,7 +28,7 @@ struct PendingRecord {
 
   enum class Fate { kScored, kLate, kFuture, kDuplicate, kHeld, kCollected, kUnscored };
   Fate fate = Fate::kScored;
-  bool is_interval = false;                    // it was made of the records of an interval
+  bool is_interval = false;                    // made from the records of an interval
   bool has_new_series = false, mixes = false;  // mixes: has the same time as another record of the series
   // True if a value is missing and its series is unknown.
   bool lacks_value() const {

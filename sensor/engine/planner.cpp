@@ -176,7 +176,7 @@ bool Planner::is_on_time(PendingRecord& record, Clock& clock, const Pace& pace) 
   return false;
 }
 
-// A record that is no step of its series.
+// A record that is not a step of its series.
 void Planner::pass_on(PendingRecord& record) {
   for (const Value& value : record.selection.values) {
     schedule_.values.emplace_back();
@@ -184,7 +184,7 @@ void Planner::pass_on(PendingRecord& record) {
   }
 }
 
-// Adds the record to its interval; the first one of another interval makes the record of the interval before.
+// Adds the record to its interval. The first record of another interval completes the one before.
 void Planner::collect(Arrival& arrival, const Format& input) {
   using Fate = PendingRecord::Fate;
   PendingRecord& record = arrival.record;
@@ -280,13 +280,13 @@ void Planner::close_interval(Sensor& sensor, const Format& input, const AddedNam
   released.push_back(std::move(record));
 }
 
-// Nothing was counted in them. A longer gap stays one.
+// Closes intervals without records. A longer gap remains a gap.
 void Planner::close_empty_intervals(Arrival& arrival, int64_t until_ns, const Format& input) {
   Sensor& sensor = *arrival.record.sensor;
   Interval& interval = *sensor.interval;
   const int64_t length_ns = options_.every.length_ns, first_ns = interval.begin_ns;
   if ((until_ns - first_ns) / length_ns > kLongestFilledGap) return;
-  const int64_t offset = std::exchange(interval.last.offset, -1);  // no record is their source
+  const int64_t offset = std::exchange(interval.last.offset, -1);  // they have no source record
   for (int64_t begin_ns = first_ns; begin_ns < until_ns; begin_ns += length_ns) {
     interval.begin_ns = begin_ns;
     close_interval(sensor, input, arrival.record.names, arrival.released);

@@ -61,7 +61,7 @@ Sensor& ResidentSensors::get(const std::string& key, StateFile* file) {
   return *entry.sensor;
 }
 
-// It lies among the sensors, so that it is stored and moved as they are.
+// It is kept among the sensors, so that it is stored and moved like them.
 Group& ResidentSensors::group(const std::string& group_key, StateFile* file) {
   Sensor& sensor = get(group_key, file);
   if (!sensor.group) sensor.group = std::make_unique<Group>();
@@ -112,6 +112,10 @@ Bytes ResidentSensors::pack(const Sensor& sensor) {
   writer.value(sensor.group != nullptr);
   if (sensor.group) sensor.group->write(writer);
   for (const auto& series : sensor.series) writer.object(series->after_gap);
+  for (const auto& series : sensor.series) {
+    writer.object(series->bounds);
+    series->ahead.write(writer);
+  }
   return bytes;
 }
 
@@ -151,6 +155,11 @@ std::unique_ptr<Sensor> ResidentSensors::unpack(const Bytes& bytes) {
   }
   for (const auto& series : sensor->series) {
     if (!reader.at_end()) reader.object(series->after_gap);
+  }
+  for (const auto& series : sensor->series) {
+    if (reader.at_end()) break;
+    reader.object(series->bounds);
+    series->ahead.read(reader);
   }
   return sensor;
 }

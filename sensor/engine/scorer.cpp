@@ -77,7 +77,8 @@ void Scorer::run_block() {
 // also match the forecast for the number of records that arrived.
 void Scorer::judge(PendingValue& value, ValueResult& result, const LastSeen& before) {
   SeriesMemory& memory = value.series->memory;
-  result.expected = expected_of(memory.forecasts.due(0));
+  const QuantileForecast& next = memory.forecasts.due(0);
+  result.expected = expected_of(value.series->bounds.fitted(next));
   Return comes_back{value.gap.steps, 0};
   if (value.gap.steps > 0) {
     const double least_error = kLeastGapError * before.usual_step;
@@ -91,7 +92,12 @@ void Scorer::judge(PendingValue& value, ValueResult& result, const LastSeen& bef
       }
     }
   }
+  if (value.gap.steps > 0) value.series->ahead.forget_pending();
   if (result.is_missing) return;
+  if (value.gap.steps == 0) {
+    value.series->bounds.see(next, result.value, 1);
+    value.series->ahead.see(result.value);
+  }
   if (value.gap.steps == 0 && result.expected.exists) memory.bounds.see(result.expected.high - result.expected.low);
   memory.recent.add(result.value, value.gap.steps);
   AfterGap& after = value.series->after_gap;
@@ -103,8 +109,10 @@ void Scorer::judge(PendingValue& value, ValueResult& result, const LastSeen& bef
     comes_back.surprisal = surprisal_of_level(memory.recent, after, kLeastGapError * before.usual_step);
     if (after.values == RecentValues::kMostInMean) after.values = 0;
   }
+  LastSeen last = before;
+  if (result.value == before.value) last.standstill = memory.recent.surprisal_of_standstill();
   const Occasion occasion{value.time_ns == kNoTime ? nullptr : &value.series->calendar, value.time_ns};
-  value.assessment = memory.detector.observe(result.value, memory.forecasts, before, comes_back, occasion);
+  value.assessment = memory.detector.observe(result.value, memory.forecasts, last, comes_back, occasion);
 }
 
 // Of the mean of all values since the last gap.
@@ -119,16 +127,19 @@ void Scorer::finish_step(const ModelStep& step, std::span<const float> outputs) 
   PendingValue& value = schedule_->values[step.value];
   SeriesMemory& memory = value.series->memory;
   if (step.is_last) {
-    if (value.forget) memory.forecasts.forget();
+    if (value.forget) memory.forecasts.forget(), value.series->ahead.forget_pending();
     judge(value, schedule_->results[step.value], step.before);
   }
   if (step.normaliser.observed() == 0) return;
   memory.forecasts.advance(step.normaliser, outputs, horizon_rows_);
-  if (!step.is_last) return;
+  CalibratedHorizons& calibrated = value.series->ahead;
+  calibrated.use(options_.horizons);
   for (size_t i = 0; i < options_.horizons.size(); ++i) {
-    ahead_[step.value * options_.horizons.size() + i] =
-        expected_of(QuantileForecast::of(step.normaliser, horizon_rows_.row(outputs, options_.horizons[i])));
+    const QuantileForecast fitted =
+        calibrated.add(i, QuantileForecast::of(step.normaliser, horizon_rows_.row(outputs, options_.horizons[i])));
+    if (step.is_last) ahead_[step.value * options_.horizons.size() + i] = expected_of(fitted);
   }
+  calibrated.next_step();
 }
 
 Episode Scorer::advance_episode(SensorMemory& memory, bool is_anomalous, bool lasts) {

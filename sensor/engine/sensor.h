@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "sensor/scoring/bounds_calibration.h"
 #include "sensor/scoring/cadence.h"
 #include "sensor/scoring/calendar.h"
 #include "sensor/scoring/clock.h"
@@ -35,7 +36,7 @@ struct Gap {
 struct AfterGap {
   double steps = 0;
   int64_t records = 0;  // as in Gap
-  int64_t values = 0;   // that came since; 0: nothing is watched
+  int64_t values = 0;   // received since; 0: nothing is watched
 
   // All fields to save in state files.
   template <class Fields>
@@ -98,6 +99,8 @@ struct Series {
   SeriesMemory memory;
   Calendar calendar;
   AfterGap after_gap;
+  BoundsCalibration bounds;  // of the forecast for the next record
+  CalibratedHorizons ahead;
 };
 
 // The memory of one sensor. Plain data.

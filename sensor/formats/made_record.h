@@ -1,4 +1,4 @@
-// Records that no sensor sent, in the form of those that sensors send: of a silence, of an interval.
+// Makes records that no sensor sent, in the form of those that sensors send: for silences and intervals.
 #pragma once
 
 #include <cstdint>
@@ -11,10 +11,10 @@
 
 namespace coil::sensor {
 
-// A record to be changed: a copy of one that came. Its texts live as long as this object.
+// A copy of a received record, to be changed. Its texts live as long as this object.
 class MadeRecord {
  public:
-  // `model`: a record that came, with its key and time. Its line must outlive this object. [any thread]
+  // `model`: a received record, with its key and time. Its line must outlive this object. [any thread]
   MadeRecord(const Record& model, const Selection& selection, const SchemaOptions& schema);
 
   // Gives it another time, written as the model's: a number in the same unit, or a text. No effect if it has no time.

@@ -66,6 +66,11 @@ std::optional<SensorSettings::Window> parse_window(std::string_view text) {
   return window;
 }
 
+bool is_of_value(std::string_view name) {
+  constexpr std::string_view kNames[] = {"low", "high", "min", "max", "unit", "units"};
+  return std::find(std::begin(kNames), std::end(kNames), name) != std::end(kNames);
+}
+
 }  // namespace
 
 // Converts the file's tables to settings.
@@ -75,6 +80,21 @@ class AllSensorSettings::Reader {
 
   [[noreturn]] void refuse(const toml::node& node, const std::string& what) const {
     throw Error("'" + file_ + "', line " + std::to_string(node.source().begin.line) + ": " + what);
+  }
+
+  // Refuses the first thing in the file that is not a table [[sensor]].
+  void check_outermost(const toml::table& parsed) const {
+    const toml::node* first = nullptr;
+    std::string name;
+    for (const auto& [key, node] : parsed) {
+      if (key.str() == "sensor" && node.is_array()) continue;
+      if (first && first->source().begin.line <= node.source().begin.line) continue;
+      first = &node, name = key.str();
+    }
+    if (!first) return;
+    if (name == "sensor") refuse(*first, "each sensor is a table [[sensor]], with two brackets");
+    refuse(*first, "'" + name + "' is not known; each sensor is a table [[sensor]]" +
+                       (first->is_table() ? " with match = \"" + name + "\"" : ""));
   }
 
   Table table(const toml::table& from) const {
@@ -108,6 +128,9 @@ class AllSensorSettings::Reader {
       read_values(node, to);
     } else if (name == "maintenance") {
       settings.maintenance = windows(node);
+    } else if (is_of_value(name)) {
+      refuse(node, "'" + std::string(name) +
+                       "' is a setting of a value, as values.flow = { low = 1, high = 9, unit = \"m3/h\" }");
     } else {
       refuse(node, "'" + std::string(name) +
                        "' is not known; wanted are match, name, threshold, interval, values, maintenance");
@@ -209,10 +232,9 @@ std::shared_ptr<const AllSensorSettings> AllSensorSettings::load(const std::file
   const Reader reader(path.string());
   const auto all = std::make_shared<AllSensorSettings>();
   all->path_ = path;
-  for (const auto& [key, node] : parsed) {
-    if (key.str() != "sensor" || !node.is_array())
-      reader.refuse(node, "'" + std::string(key.str()) + "' is not known; wanted are tables [[sensor]]");
-    for (const toml::node& item : *node.as_array()) {
+  reader.check_outermost(parsed);
+  if (const toml::node* const tables = parsed.get("sensor")) {
+    for (const toml::node& item : *tables->as_array()) {
       if (!item.is_table()) reader.refuse(item, "wanted are tables [[sensor]]");
       all->tables_.push_back(reader.table(*item.as_table()));
     }

@@ -36,7 +36,7 @@ std::string format_timestamp(int64_t time_ns);
 std::string format_date_and_time(int64_t time_ns);
 // The inverse of parse_timestamp with this format. [any thread]
 std::string format_timestamp(int64_t time_ns, const std::string& format);
-// In the form of another time that parse_timestamp reads: a number in the same unit, or RFC 3339; with a format, that.
+// In the form of another time that parse_timestamp reads: a number in the same unit, RFC 3339, or its format.
 // [any thread]
 std::string format_timestamp_as(int64_t time_ns, std::string_view model, const std::string& format);
 

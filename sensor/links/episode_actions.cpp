@@ -175,7 +175,7 @@ void DeliveryQueue::run() {
     if (!is_delivered && stopping_) return;
     waiting_.pop_front();
     is_delivered ? ++counts_.delivered : ++counts_.dropped;
-    if (is_ending_) end_by_ = std::max(end_by_, Clock::now() + options_.patience_at_end);
+    if (is_ending_ && is_delivered) end_by_ = std::max(end_by_, Clock::now() + options_.patience_at_end);
     changed_.notify_all();
   }
 }
@@ -223,6 +223,29 @@ DeliveryQueue::Deliver run_command(std::string command) {
 }
 
 #ifdef COIL_METRICS
+namespace {
+
+std::string trouble_of(httplib::Error error) {
+  switch (error) {
+    case httplib::Error::Connection:
+    case httplib::Error::ConnectionTimeout:
+      return "cannot be reached";
+    case httplib::Error::Read:
+      return "gives no answer";
+    case httplib::Error::Write:
+      return "takes no data";
+    case httplib::Error::SSLConnection:
+      return "cannot be reached by https";
+    case httplib::Error::SSLLoadingCerts:
+    case httplib::Error::SSLServerVerification:
+      return "has a certificate that this system does not trust";
+    default:
+      return httplib::to_string(error);
+  }
+}
+
+}  // namespace
+
 DeliveryQueue::Deliver post_to(const std::string& url) {
   const size_t host = url.find("://");
   const bool is_http = url.starts_with("http://") || url.starts_with("https://");
@@ -237,8 +260,8 @@ DeliveryQueue::Deliver post_to(const std::string& url) {
     client.set_read_timeout(kAnswer_s);
     client.set_write_timeout(kAnswer_s);
     const httplib::Result answer = client.Post(path, text, "application/json");
-    if (!answer) return server + ": " + httplib::to_string(answer.error());
-    return answer->status >= 200 && answer->status < 300 ? "" : server + ": answers " + std::to_string(answer->status);
+    if (!answer) return server + " " + trouble_of(answer.error());
+    return answer->status >= 200 && answer->status < 300 ? "" : server + " answers " + std::to_string(answer->status);
   };
 }
 #endif

@@ -16,7 +16,7 @@ struct ResultFilter {
   std::optional<int64_t> since_ns;  // older results are dropped
 };
 
-// Of a silence, the begin counts as an anomaly. As thread-safe as the next sink.
+// The begin of a silence counts as an anomaly. As thread-safe as the next sink.
 class FilteredSink final : public Sink {
  public:
   // `next` must outlive this object.

@@ -371,7 +371,7 @@ void KafkaLink::write(const Result& result) {
   produce(message.partition, readable_key(result.key()), result.text, source_text(message));
 }
 
-// It answers no record, so it has no source and may come again after a restart.
+// It answers no record. So it has no source, and may be repeated after a restart.
 void KafkaLink::note(const Silence& silence) {
   if (!silence.text.empty()) produce(silence.partition, readable_key(silence.key), silence.text, {});
 }

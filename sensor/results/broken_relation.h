@@ -1,4 +1,4 @@
-// A value that does not go with others as before.
+// A value whose relation to other values has changed.
 #pragma once
 
 #include <string>

@@ -62,7 +62,7 @@ Detector::Evidence Detector::measure(double value, const PendingForecasts& forec
   evidence[kBias] = rarity(biases_, std::fabs(trusted == 1 ? bias_.add(bias, kBiasRecords) : bias_.mean()));
   evidence[kRange] = range_.observe(value);
   evidence[kLevel] = beyond(levels_, level_, kLevelRecords, mean_of(level_, true, value, kLevelRecords));
-  evidence[kActivity] = beyond(activities_, activity_, kActivityRecords, activity);
+  evidence[kActivity] = std::max(beyond(activities_, activity_, kActivityRecords, activity), before.standstill);
   evidence[kSlowActivity] = beyond(slow_activities_, slow_activity_, kSlowActivityRecords, slow_activity);
   evidence[kUnrest] = beyond(unrests_, unrest_, kUnrestRecords, std::log(unrest + kLeastUnrest));
   return evidence;
@@ -114,7 +114,7 @@ Explanation Detector::explain(const Evidence& evidence, double value, const Last
     if (kWeights[kind] * evidence[kind] > kWeights[most] * evidence[most]) most = kind;
   }
   const auto activity = [&](const Novelty& past, const RecentMean& mean) -> Explanation {
-    if (past.is_high(std::sqrt(std::sqrt(mean.mean())))) return {Is::kUnrest, true};
+    if (before.standstill == 0 && past.is_high(std::sqrt(std::sqrt(mean.mean())))) return {Is::kUnrest, true};
     return {value == before.value ? Is::kStuck : Is::kCalm, false};
   };
   switch (most) {

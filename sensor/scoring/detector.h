@@ -47,6 +47,7 @@ class RecentMean {
 struct LastSeen {
   double value = 0, usual_step = 0;
   bool is_known = false;  // two values were seen
+  double standstill = 0;  // surprisal: the value has not changed since, of a series that hardly ever repeats a value
 
   static LastSeen of(const Normaliser& normaliser) noexcept {
     return {normaliser.reference(), std::max(normaliser.step() + 1e-3 * normaliser.spread(), 1e-300),
@@ -95,7 +96,7 @@ class Detector {
     kBias,          // recent values on one side of the forecasts made four steps ago
     kRange,         // beyond all earlier values
     kLevel,         // a short mean beyond all earlier short means
-    kActivity,      // recent steps larger or smaller than ever before
+    kActivity,      // recent steps larger or smaller than ever before, or none at all
     kSlowActivity,  // the same over a longer time
     kUnrest,        // recent surprises larger or smaller than ever before
     kKinds

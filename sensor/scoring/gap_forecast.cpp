@@ -18,13 +18,18 @@ constexpr double kFarOff = 4;            // mean errors: few errors are as large
 constexpr double kFitted = 0.6;          // share of the samples to which a regression is fitted; the others test it
 constexpr double kRidge = 1e-4;
 constexpr double kMostSurprisal = 20;
+// A standstill: in a series where at most this share of the steps repeated a value, so many equal steps in a row are
+// unusual. Fitted on synthetic anomalies (train/forecast/README.md).
+constexpr double kMostRepeated = 0.005;
+constexpr size_t kLeastRepeats = 6;
+constexpr double kOfRepeat = 0.4, kMostOfStandstill = 2.8;
 constexpr double kAnscombe = 0.375, kLargestCount = 1e4;
 constexpr double kLeastErrorOfCounts = 0.4;  // on their scale; half of that of independent events
 constexpr double kDeviation = 1.25;          // mean errors that make a standard deviation
-constexpr double kValuesOfDegree = 20;       // of freedom: values whose errors agree
+constexpr double kValuesOfDegree = 20;       // per degree of freedom: errors of neighbouring values are alike
 constexpr double kLeastWidening = 0.1;       // of the bounds, per doubling of the gap
 
-// Statistics of forecast errors, or of the means of so many errors in a row.
+// Statistics of forecast errors, or of the means of several errors in a row.
 struct Errors {
   explicit Errors(size_t in_row) : in_row(in_row) {}
 
@@ -63,8 +68,8 @@ Errors differences(const Past& past, size_t lag, size_t in_row) noexcept {
   return errors;
 }
 
-// The period: the lag at which the series repeats its values best. Values close together are alike in most series, so
-// lags count from where the values have become unlike; if none is good there, all do.
+// The period: the lag at which the series repeats itself best. Neighbouring values are alike in most series, so
+// only lags beyond the first unlike values count, unless none of those is good.
 size_t find_period(const Past& past) noexcept {
   std::array<double, RecentValues::kSteps / 2 + 1> off = {};
   const size_t longest = past.count() / 2;
@@ -248,7 +253,20 @@ void RecentValues::add(double value, double steps) noexcept {
   ++period_age_;
 }
 
-// The last one is a value.
+double RecentValues::surprisal_of_standstill() const noexcept {
+  size_t repeats = 0;
+  while (repeats + 1 < count_ && back(repeats + 1) == back(0)) ++repeats;
+  if (repeats < kLeastRepeats) return 0;
+  size_t steps = 0, repeated = 0;  // before
+  for (size_t i = repeats; i + 1 < count_; ++i) {
+    steps += !std::isnan(back(i)) && !std::isnan(back(i + 1));
+    repeated += back(i) == back(i + 1);
+  }
+  const bool moves = static_cast<double>(repeated + 1) <= kMostRepeated * static_cast<double>(steps + 2);
+  return moves ? std::min(kOfRepeat * static_cast<double>(repeats), kMostOfStandstill) : 0;
+}
+
+// The last step has a value.
 struct RecentValues::Remembered {
   std::array<double, kSteps> values;
   std::array<bool, kSteps> is_value;
@@ -280,7 +298,7 @@ RecentValues::Remembered RecentValues::remembered(size_t left_out) const noexcep
   return past;
 }
 
-// Whole numbers that vary less than counts of independent events are none.
+// Whole numbers that vary less than counts of independent events are not counts.
 GapForecast RecentValues::forecast(double steps, double least_error) noexcept {
   const Remembered past = remembered(0);
   if (past.may_be_counts) {
@@ -317,7 +335,7 @@ double RecentValues::surprisal_of_mean(double steps, size_t count, double least_
   return surprisal(past, false).first;
 }
 
-// `in_row`: the error is that of the mean of so many forecasts.
+// `in_row`: the error is that of the mean of this many forecasts.
 GapForecast RecentValues::forecast_from(const Remembered& remembered, size_t in_row, double steps_passed,
                                         double least_error) noexcept {
   const Past past = remembered.past();

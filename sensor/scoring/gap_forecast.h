@@ -61,6 +61,9 @@ class RecentValues {
   // -log10 of how likely the mean of the last `count` values is, from the values before them. `steps`: to the first of
   // them. A change of the level that is too small to be seen in one value may be clear in a mean. [any thread]
   double surprisal_of_mean(double steps, size_t count, double least_error) noexcept;
+  // How unusual it is that the last values are equal, as surprisal: 0 unless the series hardly ever repeated a value.
+  // [any thread]
+  double surprisal_of_standstill() const noexcept;
   // Prefetches the memory of the next step.
   void prefetch() const noexcept { fetch_ahead(&values_[next_], sizeof(double)); }
 
@@ -72,6 +75,7 @@ class RecentValues {
 
  private:
   void push(double value) noexcept;
+  double back(size_t steps) const noexcept { return values_[(next_ + kSteps - 1 - steps) % kSteps]; }
   struct Remembered;
   Remembered remembered(size_t left_out) const noexcept;
   GapForecast forecast_from(const Remembered& past, size_t in_row, double steps, double least_error) noexcept;

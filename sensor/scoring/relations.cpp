@@ -1,4 +1,5 @@
-// All constants were chosen on made-up series with made-up faults. The same settings apply to all data.
+// Judges several values together. The same constants apply to all data; train/forecast/README.md says how they were
+// chosen.
 #include "sensor/scoring/relations.h"
 
 #include <Eigen/Cholesky>
@@ -15,16 +16,16 @@ constexpr double kFirstRecords = 100;  // to be learnt before anything is compar
 constexpr double kMemory = 4000;       // records; older ones fade
 constexpr double kRidge = 0.1;         // of the correlation matrix
 constexpr double kLeastDistance = 0.05;
-constexpr double kPriorBlocks = 4;  // the prior: as if so many blocks had been seen, of these deviations
+constexpr double kPriorBlocks = 4;  // the prior counts as this many blocks, of these deviations
 constexpr double kPriorLogSpread = 0.3, kPriorResidual = 0.4;
 constexpr double kMostBlocks = 60;    // older ones fade
 constexpr double kBlocksToDoubt = 6;  // from here on, unusual blocks are hardly learnt
 constexpr double kDoubtful = 2;       // surprisal of such a block
 constexpr double kDoubtfulShare = 0.05;
 constexpr double kMostSurprising = 9;  // variances: what one block adds at most
-constexpr int32_t kQuietRecords = 25;  // without evidence of an alarm: what was broken is whole again
-constexpr int kSweeps = 3;             // for several missing values
-constexpr double kTiny = 1e-150;       // a deviation that is none
+constexpr int32_t kQuietRecords = 25;  // without evidence for an alarm; then a broken relation counts as restored
+constexpr int kSweeps = 3;             // over the missing values, if there are several
+constexpr double kTiny = 1e-150;       // a smaller deviation counts as 0
 constexpr double kConstant = 1e-6;     // relative to its mean: a value that varies less has no relations
 
 // Of a squared deviation in units of the variance, by Student's t.
@@ -68,7 +69,7 @@ bool Relations::is_known(size_t value) const {
   return scale_[value] > std::max(kConstant * std::fabs(mean_[value]), 2 * kTiny);
 }
 
-// A missing value, and one that was constant so far, is what the others make of it.
+// A missing value, or one that has been constant so far, is replaced by what the others predict.
 void Relations::standardise(std::span<const double> values) {
   const size_t n = size();
   bool all_there = true;

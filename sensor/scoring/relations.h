@@ -1,4 +1,4 @@
-// Judges several values together: which of them does not go with the others as before.
+// Judges several values together, and finds the one that no longer fits the others.
 #pragma once
 
 #include <cmath>
@@ -25,8 +25,8 @@ class Relations {
   struct Judgement {
     double evidence = 0;        // surprisal: how unusual the values are together
     double event = 0;           // the same, but 0 if it adds nothing to what was reported
-    size_t value = 0;           // the one that goes least with the others
-    double expected = 0;        // of it, from the others; NaN: it is not there
+    size_t value = 0;           // the one that fits the others least
+    double expected = 0;        // predicted from the others; NaN: there is none
     size_t others[2] = {0, 0};  // those that it depends on most; equal if there is one
   };
   // `values`: in the same order each time; NaN: missing. [any thread]

@@ -74,8 +74,7 @@ struct S4dKernel {
 };
 
 // A layer of kHalfPad channels: h += W_out (tanh((1 + scale) (W_in s4d(h) + b_in) + shift) - rest) + b_out. The bank
-// has kNarrowModes complex modes, the matrices have float32 weights stored as [column][kHalfPad].
-inline constexpr size_t kNarrowModes = 4;
+// has 1, 2 or 4 complex modes, the matrices have float32 weights stored as [column][kHalfPad].
 struct NarrowLayer {
   S4dKernel bank;
   size_t state_at;  // offset of the bank's state in a stream's arena

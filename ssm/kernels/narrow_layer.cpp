@@ -1,13 +1,14 @@
-// Whole layers of eight channels: a bank of four complex modes, linear, FiLM, tanh, linear, residual. Values pass from
-// one stage to the next in registers.
+// Whole layers of eight channels: a bank of one, two or four complex modes, linear, FiLM, tanh, linear, residual.
+// Values pass from one stage to the next in registers.
 //
-// 1. The bank. Its states and what they give are independent of the input up to one multiply-add, so that a single
-//    frame waits only for that. The modes form two sums, of even and of odd modes.
+// 1. The bank. Its states and outputs are independent of the input up to one multiply-add, so that a single
+//    frame waits only for that. The modes form two sums, of even and of odd modes; a single mode forms one.
 // 2. The first matrix, FiLM, tanh. 3. The second matrix, added to the layer's input.
 //
 // Everywhere lanes are channels, and frames follow one after another. With vectors of 16 floats, groups of 16 frames
-// fill all lanes instead: lanes are (even or odd mode, channel) in the bank and frames in the matrices. Both give the
-// same bits, since each value is computed by the same operations in the same order.
+// fill all lanes instead: lanes are (even or odd mode, channel) in the bank and frames in the matrices. A single mode
+// fills half of the bank's lanes. Both give the same bits, since each value is computed by the same operations in the
+// same order.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "ssm/kernels/narrow_layer.cpp"
 #include "hwy/foreach_target.h"
@@ -23,7 +24,7 @@ namespace coil::ssm {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-inline constexpr size_t kWide = kHalfPad, kPairs = kNarrowModes / 2;
+inline constexpr size_t kWide = kHalfPad;
 
 #if HWY_TARGET != HWY_SCALAR
 
@@ -109,11 +110,11 @@ HWY_INLINE Row Product(const PackedLinear& w, const Row& x) {
   });
 }
 
-// Stage 1 for n rows: what the modes give before they hear a row, and the row itself; then they hear it.
+// Stage 1 for n rows: the outputs of the modes before a row, and the row itself; then the row enters the states.
+template <size_t kModes>
 HWY_INLINE void Listen(const S4dKernel& s, const float* h, size_t n, float* state, float* x) {
   using V = ChannelsV;
   const Channels d;
-  constexpr size_t kModes = kNarrowModes;
   for (size_t at = 0; at < kWide; at += hn::Lanes(d)) {
     const float *z_re = s.z_re + at, *z_im = s.z_im + at, *c_re = s.c_re + at, *c_im = s.c_im + at;
     float *re_state = state + at, *im_state = re_state + kModes * kWide;
@@ -133,7 +134,8 @@ HWY_INLINE void Listen(const S4dKernel& s, const float* h, size_t n, float* stat
         im[m] = hn::MulAdd(a, im[m], hn::Mul(b, re[m]));
         re[m] = next;
       }
-      hn::StoreU(hn::MulAdd(direct, u, hn::Add(sum[0], sum[1])), d, x + t * kWide + at);
+      if constexpr (kModes > 1) sum[0] = hn::Add(sum[0], sum[1]);
+      hn::StoreU(hn::MulAdd(direct, u, sum[0]), d, x + t * kWide + at);
     }
     for (size_t m = 0; m < kModes; ++m)
       hn::StoreU(re[m], d, re_state + m * kWide), hn::StoreU(im[m], d, im_state + m * kWide);
@@ -151,7 +153,7 @@ HWY_INLINE LayerFilm FilmOf(const NarrowLayer& m, const NarrowRun& run) {
   return {run.film_base + m.film_at, run.film_slope ? run.film_slope + m.film_at : kStill, run.first};
 }
 
-// Stage 2: from what the bank gives to tanh(..) - rest.
+// Stage 2: from the bank's output to tanh(..) - rest.
 template <bool kMoves>
 HWY_INLINE Row Bend(const NarrowLayer& m, const LayerFilm& moving, size_t t, const Row& x) {
   Row v = Product(*m.in, x), rest = LoadRow(m.rest);
@@ -167,14 +169,14 @@ HWY_INLINE Row Bend(const NarrowLayer& m, const LayerFilm& moving, size_t t, con
 }
 
 // Stage by stage, so that the frames of a stage do not wait for each other.
-template <bool kMoves>
+template <bool kMoves, size_t kModes>
 HWY_INLINE void Frames(const NarrowLayer& m, const LayerFilm& film, float* state, size_t t, size_t end, float* h) {
   constexpr size_t kTogether = 16;
   alignas(kAlignment) float rows[kTogether * kWide];
   while (t < end) {
     const size_t n = HWY_MIN(kTogether, end - t);
     float* const in = h + t * kWide;
-    Listen(m.bank, in, n, state, rows);
+    Listen<kModes>(m.bank, in, n, state, rows);
     for (size_t i = 0; i < n; ++i) StoreRow(Bend<kMoves>(m, film, t + i, LoadRow(rows + i * kWide)), rows + i * kWide);
     for (size_t i = 0; i < n; ++i)
       StoreRow(LoadRow(in + i * kWide) + Product(*m.out, LoadRow(rows + i * kWide)), in + i * kWide);
@@ -230,26 +232,57 @@ HWY_INLINE void ChannelsToRows(const FullV (&channels)[kWide], FullV (&rows)[kRo
   for (size_t i = 0; i < 4; ++i) rows[i] = low[i], rows[4 + i] = high[i];
 }
 
-// The states of two modes in each vector.
-struct PairedBank {
+// The states of a bank: two modes in each vector, or the only one in a row.
+template <size_t kModes>
+struct Bank {
+  static constexpr size_t kPairs = kModes / 2;
   FullV re[kPairs], im[kPairs];
 };
+template <>
+struct Bank<1> {
+  ChannelsV re, im;
+};
 
-HWY_INLINE PairedBank LoadPairedBank(const float* state) {
+template <size_t kModes>
+HWY_INLINE Bank<kModes> LoadBank(const float* state) {
   const Full d;
-  return {{hn::LoadU(d, state), hn::LoadU(d, state + kGroupFrames)},
-          {hn::LoadU(d, state + 2 * kGroupFrames), hn::LoadU(d, state + 3 * kGroupFrames)}};
+  if constexpr (kModes == 1)
+    return {LoadRow(state).part[0], LoadRow(state + kWide).part[0]};
+  else if constexpr (kModes == 2)
+    return {{hn::LoadU(d, state)}, {hn::LoadU(d, state + kGroupFrames)}};
+  else
+    return {{hn::LoadU(d, state), hn::LoadU(d, state + kGroupFrames)},
+            {hn::LoadU(d, state + 2 * kGroupFrames), hn::LoadU(d, state + 3 * kGroupFrames)}};
 }
-HWY_INLINE void StorePairedBank(const PairedBank& bank, float* state) {
-  const Full d;
-  for (size_t p = 0; p < kPairs; ++p) {
-    hn::StoreU(bank.re[p], d, state + p * kGroupFrames);
-    hn::StoreU(bank.im[p], d, state + (kPairs + p) * kGroupFrames);
+template <size_t kModes>
+HWY_INLINE void StoreBank(const Bank<kModes>& bank, float* state) {
+  if constexpr (kModes == 1) {
+    StoreRow({{bank.re}}, state);
+    StoreRow({{bank.im}}, state + kWide);
+  } else {
+    const Full d;
+    constexpr size_t kPairs = Bank<kModes>::kPairs;
+    for (size_t p = 0; p < kPairs; ++p) {
+      hn::StoreU(bank.re[p], d, state + p * kGroupFrames);
+      hn::StoreU(bank.im[p], d, state + (kPairs + p) * kGroupFrames);
+    }
   }
 }
 
-HWY_INLINE FullV AdvancePair(const S4dKernel& s, FullV u, PairedBank& bank) {
+// The outputs of the modes before a row, in one half or in both; then the row enters the states.
+HWY_INLINE ChannelsV Advance(const S4dKernel& s, const float* row, Bank<1>& bank) {
+  const Channels d;
+  const ChannelsV u = hn::LoadU(d, row), z_re = hn::LoadU(d, s.z_re), z_im = hn::LoadU(d, s.z_im);
+  const ChannelsV sum = hn::NegMulAdd(hn::LoadU(d, s.c_im), bank.im, hn::Mul(hn::LoadU(d, s.c_re), bank.re));
+  const ChannelsV re = hn::MulAdd(z_re, bank.re, hn::NegMulAdd(z_im, bank.im, u));
+  bank.im = hn::MulAdd(z_re, bank.im, hn::Mul(z_im, bank.re));
+  bank.re = re;
+  return sum;
+}
+template <size_t kModes>
+HWY_INLINE FullV Advance(const S4dKernel& s, FullV u, Bank<kModes>& bank) {
   const Full d;
+  constexpr size_t kPairs = Bank<kModes>::kPairs;
   const auto at = [&](const float* rows, size_t pair) HWY_ATTR { return hn::LoadU(d, rows + pair * kGroupFrames); };
   FullV sum;
   for (size_t p = 0; p < kPairs; ++p) {
@@ -266,11 +299,18 @@ HWY_INLINE FullV AdvancePair(const S4dKernel& s, FullV u, PairedBank& bank) {
 }
 
 // Rows 2 i and 2 i + 1 of h.
-HWY_INLINE FullV ListenToPair(const S4dKernel& s, const float* h, size_t i, PairedBank& bank) {
+template <size_t kModes>
+HWY_INLINE FullV ListenToPair(const S4dKernel& s, const float* h, size_t i, Bank<kModes>& bank) {
   const Full d;
   const float* row = h + 2 * i * kWide;
-  const FullV first = AdvancePair(s, LoadTwice(row), bank), second = AdvancePair(s, LoadTwice(row + kWide), bank);
-  const FullV sum = hn::Add(hn::ConcatLowerLower(d, second, first), hn::ConcatUpperUpper(d, second, first));
+  FullV sum;
+  if constexpr (kModes == 1) {
+    const ChannelsV first = Advance(s, row, bank), second = Advance(s, row + kWide, bank);
+    sum = hn::Combine(d, second, first);
+  } else {
+    const FullV first = Advance(s, LoadTwice(row), bank), second = Advance(s, LoadTwice(row + kWide), bank);
+    sum = hn::Add(hn::ConcatLowerLower(d, second, first), hn::ConcatUpperUpper(d, second, first));
+  }
   return hn::MulAdd(LoadTwice(s.D), hn::LoadU(d, row), sum);
 }
 
@@ -303,8 +343,8 @@ HWY_INLINE FullV BendChannel(const NarrowLayer& m, const LayerFilm& moving, Full
 
 // Stages 2 and 3 for the 16 rows at h, whose stage 1 is in `rows`. Stage 1 of the next 16 rows, if there are any, goes
 // in between, because each of its frames waits for the one before.
-template <bool kMoves, bool kNext>
-HWY_INLINE void Group(const NarrowLayer& m, const LayerFilm& film, size_t t, float* h, PairedBank& bank,
+template <bool kMoves, bool kNext, size_t kModes>
+HWY_INLINE void Group(const NarrowLayer& m, const LayerFilm& film, size_t t, float* h, Bank<kModes>& bank,
                       FullV (&rows)[kRowPairs]) {
   const Full d;
   FullV x[kWide], a[kWide];
@@ -321,52 +361,68 @@ HWY_INLINE void Group(const NarrowLayer& m, const LayerFilm& film, size_t t, flo
 }
 
 // Returns the number of frames that it processed.
-template <bool kMoves>
+template <bool kMoves, size_t kModes>
 HWY_INLINE size_t Groups(const NarrowLayer& m, const LayerFilm& film, float* state, size_t frames, float* h) {
   const size_t groups = frames / kGroupFrames;
   if (groups == 0) return 0;
-  PairedBank bank = LoadPairedBank(state);
+  Bank<kModes> bank = LoadBank<kModes>(state);
   FullV rows[kRowPairs];
   for (size_t i = 0; i < kRowPairs; ++i) rows[i] = ListenToPair(m.bank, h, i, bank);
   size_t t = 0;
   for (size_t g = 1; g < groups; ++g, t += kGroupFrames) Group<kMoves, true>(m, film, t, h + t * kWide, bank, rows);
   Group<kMoves, false>(m, film, t, h + t * kWide, bank, rows);
-  StorePairedBank(bank, state);
+  StoreBank(bank, state);
   return t + kGroupFrames;
 }
-
-HWY_INLINE Row ListenOnce(const S4dKernel& s, const Row& u, float* state) {
-  const Full d;
-  PairedBank bank = LoadPairedBank(state);
-  const FullV sum = AdvancePair(s, hn::Combine(d, u.part[0], u.part[0]), bank);
-  StorePairedBank(bank, state);
-  return {hn::Add(hn::LowerHalf(sum), hn::UpperHalf(Channels(), sum))};
-}
 #else
-template <bool kMoves>
+template <bool kMoves, size_t kModes>
 HWY_INLINE size_t Groups(const NarrowLayer&, const LayerFilm&, float*, size_t, float*) {
   return 0;
 }
+#endif
 
+// Stage 1 for one frame but for the frame itself.
+template <size_t kModes>
 HWY_INLINE Row ListenOnce(const S4dKernel& s, const Row& u, float* re_state) {
+#if HWY_TARGET == HWY_AVX3
+  if constexpr (kModes > 1) {
+    const Full d;
+    Bank<kModes> bank = LoadBank<kModes>(re_state);
+    const FullV sum = Advance(s, hn::Combine(d, u.part[0], u.part[0]), bank);
+    StoreBank(bank, re_state);
+    return {{hn::Add(hn::LowerHalf(sum), hn::UpperHalf(Channels(), sum))}};
+  }
+#endif
   const auto at = [](const float* rows, size_t mode) HWY_ATTR { return LoadRow(rows + mode * kWide); };
-  float* im_state = re_state + kNarrowModes * kWide;
+  float* im_state = re_state + kModes * kWide;
   Row sum[2] = {SetRow(0), SetRow(0)};
-  for (size_t m = 0; m < kNarrowModes; ++m) {
+  for (size_t m = 0; m < kModes; ++m) {
     const Row re = at(re_state, m), im = at(im_state, m), z_re = at(s.z_re, m), z_im = at(s.z_im, m);
     sum[m % 2] = m < 2 ? at(s.c_re, m) * re : MulAdd(at(s.c_re, m), re, sum[m % 2]);
     sum[m % 2] = NegMulAdd(at(s.c_im, m), im, sum[m % 2]);
     StoreRow(MulAdd(z_re, re, NegMulAdd(z_im, im, u)), re_state + m * kWide);
     StoreRow(MulAdd(z_re, im, z_im * re), im_state + m * kWide);
   }
-  return sum[0] + sum[1];
+  return kModes == 1 ? sum[0] : sum[0] + sum[1];
 }
-#endif
+HWY_INLINE Row ListenOnce(const S4dKernel& s, const Row& u, float* state) {
+  return s.modes == 1   ? ListenOnce<1>(s, u, state)
+         : s.modes == 2 ? ListenOnce<2>(s, u, state)
+                        : ListenOnce<4>(s, u, state);
+}
 
-template <bool kMoves>
+template <bool kMoves, size_t kModes>
 HWY_NOINLINE void Layer(const NarrowLayer& m, const LayerFilm& film, float* state, size_t frames, float* h) {
-  const size_t done = Groups<kMoves>(m, film, state, frames, h);
-  if (done < frames) Frames<kMoves>(m, film, state, done, frames, h);
+  const size_t done = Groups<kMoves, kModes>(m, film, state, frames, h);
+  if (done < frames) Frames<kMoves, kModes>(m, film, state, done, frames, h);
+}
+template <size_t kModes>
+HWY_INLINE void Layer(const NarrowLayer& m, const NarrowRun& run, float* h) {
+  const LayerFilm film = FilmOf(m, run);
+  if (film.base)
+    Layer<true, kModes>(m, film, run.arena + m.state_at, run.frames, h);
+  else
+    Layer<false, kModes>(m, film, run.arena + m.state_at, run.frames, h);
 }
 
 // A single frame stays in registers from layer to layer.
@@ -383,11 +439,12 @@ HWY_INLINE void OneFrame(std::span<const NarrowLayer> layers, const NarrowRun& r
 void NarrowLayers(std::span<const NarrowLayer> layers, const NarrowRun& run, float* h) {
   if (run.frames == 1) return OneFrame(layers, run, h);
   for (const NarrowLayer& m : layers) {
-    const LayerFilm film = FilmOf(m, run);
-    if (film.base)
-      Layer<true>(m, film, run.arena + m.state_at, run.frames, h);
+    if (m.bank.modes == 1)
+      Layer<1>(m, run, h);
+    else if (m.bank.modes == 2)
+      Layer<2>(m, run, h);
     else
-      Layer<false>(m, film, run.arena + m.state_at, run.frames, h);
+      Layer<4>(m, run, h);
   }
 }
 #endif

@@ -1,10 +1,12 @@
 // Attention over a window of frames (Vaswani et al. 2017), rotary positions (Su et al. 2021), norm of queries and keys
-// (Henry et al. 2020). Keys and values of the last frames are kept in a ring of fixed size, so a stream's memory never
-// grows.
+// (Henry et al. 2020), and mamba_ssm's convolution of queries, keys and values. Keys and values of the last frames are
+// kept in a ring of fixed size, so a stream's memory never grows.
 #include <algorithm>
 #include <cmath>
 #include <numbers>
 
+#include "ssm/layers/causal_conv.h"
+#include "ssm/layers/make_part.h"
 #include "ssm/layers/part.h"
 
 namespace coil::ssm {
@@ -25,7 +27,8 @@ class Attention final : public RecurrentPart {
         kernels_(build.kernels),
         config_(config),
         width_(padded(size_t(config.headdim))),
-        slots_((size_t(config.window) + kPad - 1) / kPad * kPad) {
+        slots_((size_t(config.window) + kPad - 1) / kPad * kPad),
+        conv_(config.conv, config.conv_channels(), config.conv_taps, true, conv_source(config), build.checkpoint) {
     const auto load = [&](const LinearConfig& c, int heads) {
       return load_linear(c, build, padded_heads(heads, config.headdim), iota(c.d_in));
     };
@@ -49,7 +52,7 @@ class Attention final : public RecurrentPart {
   bool can_accumulate() const override { return true; }
   size_t history_floats() const override { return history_floats_; }
   size_t scratch_floats(size_t frames) const override {
-    return frames * (stride() + o_width()) + 2 * padded(turns_.size()) + slots_;
+    return frames * (stride() + o_width()) + 2 * padded(turns_.size()) + slots_ + conv_.history_floats();
   }
   void read_history(const float*, float*, float*) const noexcept override {}
 
@@ -70,6 +73,7 @@ class Attention final : public RecurrentPart {
   void recur(const float*, size_t frames, Runs runs, float* scratch, float* out,
              bool accumulate) const noexcept override {
     float *y = scratch + frames * stride(), *turn = y + frames * o_width(), *scores = turn + 2 * padded(turns_.size());
+    if (conv_.taps() > 0) convolve(runs, scratch, scores + slots_);
     if (!turns_.empty()) rotate(runs, scratch, turn);
     const AttentionKernel kernel{size_t(config_.heads),
                                  size_t(config_.kv_heads),
@@ -118,7 +122,42 @@ class Attention final : public RecurrentPart {
     values_at_ = layout.add(traits.region("values"), kv * slots_ * width_, std::move(values)) - history_offset_;
     position_at_ = layout.add(traits.region("position"), 2, {0, 1}) - history_offset_;
     history_floats_ = position_at_ + 2;
+    if (conv_.taps() > 0) {
+      conv_at_ = conv_.add_state(layout, traits, conv_source(config_)) - history_offset_;
+      history_floats_ = conv_at_ + conv_.history_floats();
+    }
     scan_offset_ = layout.size;
+  }
+
+  static std::vector<int> conv_source(const AttentionConfig& config) {
+    return padded_heads(config.heads + 2 * config.kv_heads, config.headdim);
+  }
+
+  // y_t = sum_j w_j x_{t - (taps - 1) + j} + b, in place. `kept`: scratch for a history.
+  void convolve(Runs runs, float* rows, float* kept) const noexcept {
+    const size_t taps = conv_.taps(), width = stride();
+    for (const Run& run : runs) {
+      float* history = run.history + conv_at_;
+      const auto before = [&](size_t t, size_t frames) -> const float* {  // the row of frame t - frames
+        return t >= frames ? rows + (t - frames) * width : history + (taps + t - frames) * width;
+      };
+      for (size_t j = 0; j < taps; ++j)
+        std::memcpy(kept + j * width, before(run.frames, taps - j), width * sizeof(float));
+      for (size_t t = run.frames; t-- > 0;) convolve_row(before, t, rows + t * width);
+      std::memcpy(history, kept, taps * width * sizeof(float));
+      rows += run.frames * width;
+    }
+  }
+
+  template <class Before>
+  void convolve_row(const Before& before, size_t t, float* row) const noexcept {
+    const ConvKernel conv = conv_.kernel();
+    const float* last = conv.weights + (conv.taps - 1) * conv.width;
+    for (size_t c = 0; c < conv.width; ++c) row[c] = last[c] * row[c] + conv.bias[c];
+    for (size_t j = 0; j + 1 < conv.taps; ++j) {
+      const float *weight = conv.weights + j * conv.width, *x = before(t, conv.taps - 1 - j);
+      for (size_t c = 0; c < conv.width; ++c) row[c] += weight[c] * x[c];
+    }
   }
 
   // Rotates queries and keys by the angles of their frames. `turn`: scratch for cosines and sines.
@@ -149,18 +188,19 @@ class Attention final : public RecurrentPart {
   const Kernels& kernels_;
   AttentionConfig config_;
   size_t width_, slots_;
+  CausalConv conv_;
   PackedLinear q_, k_, v_, o_;
   AlignedFloats q_norm_, k_norm_;
   std::vector<float> sinks_;
   std::vector<uint64_t> turns_;
-  size_t history_floats_ = 0, values_at_ = 0, position_at_ = 0;
+  size_t history_floats_ = 0, values_at_ = 0, position_at_ = 0, conv_at_ = 0;
 };
 
 }  // namespace
 
-template <>
-AnyPart make_part(const AttentionConfig& config, const PlannedPart& place, const Build& build) {
+static AnyPart compile_part(const AttentionConfig& config, const PlannedPart& place, const Build& build) {
   return std::make_unique<Attention>(config, place.traits, build);
 }
+template AnyPart make_part(const AttentionConfig&, const PlannedPart&, const Build&);
 
 }  // namespace coil::ssm

@@ -3,6 +3,7 @@
 //   z = tanh(x + R c);  c = c + sigmoid(G z + b_g) (V z + b_v - c);  y = c
 #include <algorithm>
 
+#include "ssm/layers/make_part.h"
 #include "ssm/layers/part.h"
 
 namespace coil::ssm {
@@ -61,9 +62,9 @@ class Gated final : public RecurrentPart {
 
 }  // namespace
 
-template <>
-AnyPart make_part(const GatedConfig& config, const PlannedPart& place, const Build& build) {
+static AnyPart compile_part(const GatedConfig& config, const PlannedPart& place, const Build& build) {
   return std::make_unique<Gated>(config, place.traits, build);
 }
+template AnyPart make_part(const GatedConfig&, const PlannedPart&, const Build&);
 
 }  // namespace coil::ssm

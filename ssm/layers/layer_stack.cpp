@@ -43,8 +43,8 @@ std::optional<NarrowLayer> narrow_layer(const Kernels& kernels, const PlannedLay
   const RecurrentPart& mixer = *std::get<std::unique_ptr<RecurrentPart>>(layer.parts[0]);
   const PackedLinear *in = pointwise(1).matrix(), *out = pointwise(tanh + 1).matrix();
   const S4dKernel& bank = *mixer.bank();
-  if (bank.channels != kHalfPad || bank.modes != kNarrowModes || !bank.z_im || !is_narrow(*in) || !is_narrow(*out))
-    return std::nullopt;
+  const bool modes_fit = bank.modes == 1 || bank.modes == 2 || bank.modes == 4;
+  if (bank.channels != kHalfPad || !modes_fit || !bank.z_im || !is_narrow(*in) || !is_narrow(*out)) return std::nullopt;
   const RestTanh* rest = pointwise(tanh).rest_tanh();
   return NarrowLayer{bank,
                      mixer.scan_offset(),

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "ssm/layers/causal_conv.h"
+#include "ssm/layers/make_part.h"
 #include "ssm/layers/part.h"
 
 namespace coil::ssm {
@@ -215,9 +216,9 @@ class Mamba1 final : public RecurrentPart {
 
 }  // namespace
 
-template <>
-AnyPart make_part(const Mamba1Config& config, const PlannedPart& place, const Build& build) {
+static AnyPart compile_part(const Mamba1Config& config, const PlannedPart& place, const Build& build) {
   return std::make_unique<Mamba1>(config, place.traits, FoldedNorm(place.norm, build.checkpoint), build);
 }
+template AnyPart make_part(const Mamba1Config&, const PlannedPart&, const Build&);
 
 }  // namespace coil::ssm

@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "ssm/layers/causal_conv.h"
+#include "ssm/layers/make_part.h"
 #include "ssm/layers/part.h"
 
 namespace coil::ssm {
@@ -263,9 +264,9 @@ class Mamba2 final : public RecurrentPart {
 
 }  // namespace
 
-template <>
-AnyPart make_part(const Mamba2Config& config, const PlannedPart& place, const Build& build) {
+static AnyPart compile_part(const Mamba2Config& config, const PlannedPart& place, const Build& build) {
   return std::make_unique<Mamba2>(config, place.traits, FoldedNorm(place.norm, build.checkpoint), build);
 }
+template AnyPart make_part(const Mamba2Config&, const PlannedPart&, const Build&);
 
 }  // namespace coil::ssm

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <numbers>
 
+#include "ssm/layers/make_part.h"
 #include "ssm/layers/part.h"
 
 namespace coil::ssm {
@@ -344,9 +345,9 @@ class Mamba3 final : public RecurrentPart {
 
 }  // namespace
 
-template <>
-AnyPart make_part(const Mamba3Config& config, const PlannedPart& place, const Build& build) {
+static AnyPart compile_part(const Mamba3Config& config, const PlannedPart& place, const Build& build) {
   return std::make_unique<Mamba3>(config, place.traits, FoldedNorm(place.norm, build.checkpoint), build);
 }
+template AnyPart make_part(const Mamba3Config&, const PlannedPart&, const Build&);
 
 }  // namespace coil::ssm

@@ -1,6 +1,8 @@
 // down(f(gate(x)) * up(x)). Source of the gated form: Shazeer 2020, eq. 6.
 #include "ssm/layers/mlp.h"
 
+#include "ssm/layers/make_part.h"
+
 namespace coil::ssm {
 
 Mlp::Mlp(const MlpConfig& config, const Build& build)
@@ -42,9 +44,9 @@ class MlpPart final : public PointwisePart {
 
 }  // namespace
 
-template <>
-AnyPart make_part(const MlpConfig& config, const PlannedPart&, const Build& build) {
+static AnyPart compile_part(const MlpConfig& config, const PlannedPart&, const Build& build) {
   return std::make_unique<MlpPart>(config, build);
 }
+template AnyPart make_part(const MlpConfig&, const PlannedPart&, const Build&);
 
 }  // namespace coil::ssm

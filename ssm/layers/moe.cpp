@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "ssm/layers/make_part.h"
 #include "ssm/layers/mlp.h"
 #include "ssm/model/routing.h"
 
@@ -84,9 +85,9 @@ class Moe final : public PointwisePart {
 
 }  // namespace
 
-template <>
-AnyPart make_part(const MoeConfig& config, const PlannedPart&, const Build& build) {
+static AnyPart compile_part(const MoeConfig& config, const PlannedPart&, const Build& build) {
   return std::make_unique<Moe>(config, build);
 }
+template AnyPart make_part(const MoeConfig&, const PlannedPart&, const Build&);
 
 }  // namespace coil::ssm

@@ -199,8 +199,8 @@ AlignedFloats arranged(const std::vector<float>& values, const std::vector<int>&
 
 using AnyPart = std::variant<std::unique_ptr<PointwisePart>, std::unique_ptr<RecurrentPart>>;
 
-// Makes the compiled part of a config; `place` is its entry in the plan. Each kind is a specialisation in its own file;
-// a kind without one does not link.
+// Makes the compiled part of a config; `place` is its entry in the plan. Each kind's file instantiates it, see
+// make_part.h; a kind without an instantiation does not link.
 template <class Config>
 AnyPart make_part(const Config& config, const PlannedPart& place, const Build& build);
 

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "ssm/layers/make_part.h"
 #include "ssm/model/linear_weights.h"
 
 namespace coil::ssm {
@@ -292,35 +293,42 @@ PackedLinear load_linear(const LinearConfig& config, const Build& build, const s
                      config.bias ? bias.data() : nullptr, rows, columns);
 }
 
-template <>
-AnyPart make_part(const LinearConfig& config, const PlannedPart&, const Build& build) {
+static AnyPart compile_part(const LinearConfig& config, const PlannedPart&, const Build& build) {
   return std::make_unique<Linear>(config, build);
 }
-template <>
-AnyPart make_part(const RmsNormConfig& config, const PlannedPart&, const Build& build) {
+
+static AnyPart compile_part(const RmsNormConfig& config, const PlannedPart&, const Build& build) {
   return make_rms_norm(config, build);
 }
+
 std::unique_ptr<PointwisePart> make_rms_norm(const RmsNormConfig& config, const Build& build) {
   if (config.centred) return std::make_unique<LayerNorm>(config, build);
   return std::make_unique<RmsNorm>(config, build);
 }
-template <>
-AnyPart make_part(const ActivationConfig& config, const PlannedPart&, const Build& build) {
+
+static AnyPart compile_part(const ActivationConfig& config, const PlannedPart&, const Build& build) {
   if (config.kind == Activation::glu) return std::make_unique<Glu>(config, build.kernels);
   if (config.gated) return std::make_unique<GatedActivation>(config, build.kernels);
   return std::make_unique<Pointwise>(config, build.kernels);
 }
-template <>
-AnyPart make_part(const TapConfig& config, const PlannedPart&, const Build&) {
+
+static AnyPart compile_part(const TapConfig& config, const PlannedPart&, const Build&) {
   return std::make_unique<Tap>(config);
 }
-template <>
-AnyPart make_part(const RestTanhConfig& config, const PlannedPart& place, const Build& build) {
+
+static AnyPart compile_part(const RestTanhConfig& config, const PlannedPart& place, const Build& build) {
   return std::make_unique<RestTanh>(config, place.film_at, build);
 }
-template <>
-AnyPart make_part(const FilmConfig& config, const PlannedPart& place, const Build& build) {
+
+static AnyPart compile_part(const FilmConfig& config, const PlannedPart& place, const Build& build) {
   return std::make_unique<Film>(config, *place.film_at, build.kernels);
 }
+
+template AnyPart make_part(const LinearConfig&, const PlannedPart&, const Build&);
+template AnyPart make_part(const RmsNormConfig&, const PlannedPart&, const Build&);
+template AnyPart make_part(const ActivationConfig&, const PlannedPart&, const Build&);
+template AnyPart make_part(const TapConfig&, const PlannedPart&, const Build&);
+template AnyPart make_part(const RestTanhConfig&, const PlannedPart&, const Build&);
+template AnyPart make_part(const FilmConfig&, const PlannedPart&, const Build&);
 
 }  // namespace coil::ssm

@@ -5,6 +5,7 @@
 // y waits for u as briefly as possible. State files and comparisons use x.
 #include <complex>
 
+#include "ssm/layers/make_part.h"
 #include "ssm/layers/part.h"
 #include "ssm/model/s4d_bank.h"
 
@@ -112,9 +113,9 @@ class S4d final : public RecurrentPart {
 
 }  // namespace
 
-template <>
-AnyPart make_part(const S4dConfig& config, const PlannedPart& place, const Build& build) {
+static AnyPart compile_part(const S4dConfig& config, const PlannedPart& place, const Build& build) {
   return std::make_unique<S4d>(config, place.traits, build);
 }
+template AnyPart make_part(const S4dConfig&, const PlannedPart&, const Build&);
 
 }  // namespace coil::ssm

@@ -87,11 +87,14 @@ struct MoeConfig {
 };
 
 // Attention over the last `window` frames, including the current one, with or without rotary positions. A head of
-// queries uses the keys and values of KV head (head / (heads / kv_heads)).
+// queries uses the keys and values of KV head (head / (heads / kv_heads)). A causal convolution may come right after
+// the projections.
 struct AttentionConfig {
   std::string state_name;
   LinearConfig q, k, v, o;
   int heads = 0, kv_heads = 0, headdim = 0, window = 0;
+  std::string conv;  // tensors `conv`.weight (q, k and v, 1, conv_taps) and .bias; only with conv_taps > 0
+  int conv_taps = 0;
   double score_scale = 1;
   float soft_cap = 0;          // scores become soft_cap tanh(score / soft_cap); 0: unchanged
   std::string sinks;           // tensor (heads): an additional score per head, with value 0; empty: none
@@ -99,6 +102,8 @@ struct AttentionConfig {
   float norm_eps = 1e-6f;
   std::vector<double> rope;  // radians per frame by which the pairs (i, i + size) of a head rotate; empty: no rotation
   double rope_scale = 1;     // scales the rotated values
+
+  int conv_channels() const { return (heads + 2 * kv_heads) * headdim; }
 };
 
 // Reads rows from an earlier place in the chain: the input of this layer, of the previous layer, or of the first layer.

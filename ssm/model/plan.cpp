@@ -80,6 +80,10 @@ PartTraits traits(const AttentionConfig& c) {
   traits.state = {{c.state_name + ".keys", {c.kv_heads, c.window, c.headdim}},
                   {c.state_name + ".values", {c.kv_heads, c.window, c.headdim}},
                   {c.state_name + ".position", {2}, 0, false}};
+  if (c.conv_taps > 0) {
+    traits.state.push_back({c.state_name + ".conv", {c.conv_channels(), c.conv_taps}});
+    traits.cost += Cost{double(c.conv_channels()) * c.conv_taps, 0, int64_t(c.conv_channels()) * (c.conv_taps + 1)};
+  }
   traits.steps_obstacle = "its layers hold attention, whose window counts in frames";
   traits.cost += cost_of(c.q) + cost_of(c.k) + cost_of(c.v) + cost_of(c.o);
   const double rotated = double(c.heads + c.kv_heads) * double(c.rope.size());

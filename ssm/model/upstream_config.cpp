@@ -1,4 +1,5 @@
 // The configs of transformers' Mamba models and of state-spaces' mamba_ssm.
+#include <cmath>
 #include <functional>
 
 #include "ssm/model/config_readers.h"
@@ -110,6 +111,56 @@ Mamba2Config state_spaces_mamba2(const JsonFields& f, int d_model) {
   return m;
 }
 
+// MHA of mamba_ssm, with the arguments in attn_cfg.
+AttentionConfig state_spaces_attention(const JsonFields& model, const JsonFields& f, int d_model) {
+  AttentionConfig a;
+  if (!f.flag("causal", false)) throw f.wrong("causal", "true: a stream has no future");
+  if (f.whole("mlp_dim", 0, kMaxWidth, 0) != 0) throw f.wrong("mlp_dim", "0: an MLP inside attention cannot be run");
+  if (f.flag("rotary_emb_interleaved", false))
+    throw f.wrong("rotary_emb_interleaved", "false: only pairs of the two halves can be rotated");
+  a.heads = f.whole("num_heads", 1, kMaxWidth);
+  a.kv_heads = f.whole("num_heads_kv", 1, kMaxWidth, a.heads);
+  a.headdim = f.has("head_dim") ? f.whole("head_dim", 1, kMaxWidth) : divided(f, "num_heads", d_model, a.heads);
+  if ((int64_t(a.heads) + 2 * int64_t(a.kv_heads)) * a.headdim > kMaxWidth)
+    throw f.wrong("num_heads", "smaller: queries, keys and values have at most " + std::to_string(kMaxWidth));
+  a.window = read_window(model);
+  check_window(f, a);
+  a.score_scale = f.number("softmax_scale", 1 / std::sqrt(double(a.headdim)));
+  a.conv_taps = f.whole("d_conv", 0, 64, 0);
+  const int turning = f.whole("rotary_emb_dim", 0, a.headdim, 0);
+  const double base = f.number("rotary_emb_base", 10000);
+  if (turning % 2 != 0) throw f.wrong("rotary_emb_dim", "even");
+  if (!(base > 0)) throw f.wrong("rotary_emb_base", "positive");
+  for (int i = 0; i < turning / 2; ++i) a.rope.push_back(std::pow(base, -2.0 * i / turning));
+  const int q = a.heads * a.headdim, kv = a.kv_heads * a.headdim;
+  a.q.d_out = q, a.k.d_out = a.v.d_out = kv, a.k.first_row = q, a.v.first_row = q + kv;
+  for (LinearConfig* linear : {&a.q, &a.k, &a.v}) {
+    linear->d_in = d_model, linear->bias = f.flag("qkv_proj_bias", true);
+    linear->tensor_rows = a.conv_channels();
+  }
+  a.o.d_in = q, a.o.d_out = d_model, a.o.bias = f.flag("out_proj_bias", true);
+  return a;
+}
+
+// Puts attention in the place of the mixers that attn_layer_idx names.
+void place_attention(ModelConfig& config, const JsonFields& f) {
+  const Json none = Json::object();
+  if (!f.has("attn_layer_idx") || f.at("attn_layer_idx").empty()) return;
+  const JsonFields arguments(f.has("attn_cfg") ? f.at("attn_cfg") : none, f.where("attn_cfg"));
+  const AttentionConfig attention = state_spaces_attention(f, arguments, config.d_model);
+  for (const Json& index : f.at("attn_layer_idx")) {
+    if (!index.is_number_unsigned() || index.get<uint64_t>() >= config.layers.size())
+      throw f.wrong("attn_layer_idx", "a list of layers, from 0 to " + std::to_string(int(config.layers.size()) - 1));
+    const int layer = index.get<int>();
+    const std::string name = layer_name("backbone", layer) + ".mixer";
+    AttentionConfig a = attention;
+    a.state_name = "state." + std::to_string(layer);
+    a.q.name = a.k.name = a.v.name = name + ".in_proj";
+    a.o.name = name + ".out_proj", a.conv = name + ".conv1d";
+    config.layers[size_t(layer)].parts.back() = std::move(a);
+  }
+}
+
 // An MLP after each mixer, with halves of width d_hidden. `fc1` computes the gate and value halves together.
 void add_mlps(ModelConfig& config, int d_hidden, float eps) {
   if (d_hidden == 0) return;
@@ -178,8 +229,6 @@ ModelConfig parse_state_spaces(const JsonFields& f) {
   ModelConfig config;
   config.d_model = f.whole("d_model", 1, kMaxWidth);
   const int layers = f.whole("n_layer", 0, kMaxLayers);
-  if (f.has("attn_layer_idx") && !f.at("attn_layer_idx").empty())
-    throw f.wrong("attn_layer_idx", "empty: attention cannot be run");
   const Json none = Json::object();
   // A config of `mamba3` may have the mixer's arguments at the top level.
   const bool flat = f.text("model_type", "") == "mamba3" && !f.has("ssm_cfg");
@@ -195,6 +244,7 @@ ModelConfig parse_state_spaces(const JsonFields& f) {
     add_upstream_layers(config, layers, eps, [&] { return state_spaces_mamba1(mixer, config.d_model); });
   else
     throw mixer.wrong("layer", "'Mamba1', 'Mamba2' or 'Mamba3'");
+  place_attention(config, f);
   add_mlps(config, f.whole("d_intermediate", 0, kMaxWidth, 0), eps);
   if (!f.flag("rms_norm", true)) centre_norms(config);
   config.model_type = layer == "Mamba3" ? "mamba3" : layer == "Mamba2" ? "mamba2" : "mamba";

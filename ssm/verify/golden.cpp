@@ -130,11 +130,15 @@ struct Golden::Case {
     return *found;
   }
 
-  std::vector<float> floats(const std::string& name, const std::vector<int64_t>& shape) const {
+  const Tensor& tensor(const std::string& name, const std::vector<int64_t>& shape) const {
     const Tensor& found = tensor(name);
     if (found.shape != shape)
       fail("tensor " + name + " has shape " + to_string(found.shape) + ", expected " + to_string(shape));
-    return found.to_floats();
+    return found;
+  }
+
+  std::vector<float> floats(const std::string& name, const std::vector<int64_t>& shape) const {
+    return tensor(name, shape).to_floats();
   }
 
   std::vector<float> floats_if(const std::string& name, const std::vector<int64_t>& shape) const {
@@ -142,10 +146,7 @@ struct Golden::Case {
   }
 
   Expected expected(const std::string& name, const std::vector<int64_t>& shape) const {
-    const Tensor& found = tensor(name);
-    if (found.shape != shape)
-      fail("tensor " + name + " has shape " + to_string(found.shape) + ", expected " + to_string(shape));
-    Expected result{name, shape, found.to_doubles(), 1};
+    Expected result{name, shape, tensor(name, shape).to_doubles(), 1};
     for (double v : result.values) {
       if (!std::isfinite(v))
         fail("tensor " + name + " holds a value that is not finite, nothing can be compared with it");
@@ -367,8 +368,24 @@ Execution op_execution(GoldenExecution execution) {
                                                : Execution::scan;
 }
 
+// A case of one operation without a model around it.
+struct OpCase : Golden::Case {
+  using Case::Case;
+  using Case::run;
+
+  void run(GoldenExecution execution, const Target& target, const Report& report) const final {
+    for (size_t entry = 0; entry < batch; ++entry)
+      report(entry, execution == GoldenExecution::reference ? reference(entry)
+                                                            : engine(entry, op_execution(execution), target));
+  }
+
+ private:
+  virtual Trace reference(size_t entry) const = 0;
+  virtual Trace engine(size_t entry, Execution execution, const Target& target) const = 0;
+};
+
 // Like selective_scan_ref of state-spaces/mamba: time is the last axis of the tensors.
-struct SelectiveScanCase final : Golden::Case {
+struct SelectiveScanCase final : OpCase {
   size_t d_inner, d_state, groups = 1;
   bool delta_softplus, constant_B = false, constant_C = false;
   std::vector<float> u, delta, z;  // (batch, d_inner, frames)
@@ -378,7 +395,7 @@ struct SelectiveScanCase final : Golden::Case {
   std::vector<float> initial;  // (batch, d_inner, d_state)
 
   SelectiveScanCase(const std::filesystem::path& path, Safetensors file, bool softplus_on_delta)
-      : Case(path.string(), std::move(file)), delta_softplus(softplus_on_delta) {
+      : OpCase(path.string(), std::move(file)), delta_softplus(softplus_on_delta) {
     const std::vector<int64_t> shape = tensor("input").shape, a_shape = tensor("A").shape;
     if (shape.size() != 3) fail("input has shape " + to_string(shape) + ", expected (batch, d_inner, frames)");
     if (a_shape.size() != 2 || a_shape[0] != shape[1] || a_shape[0] < 1 || a_shape[1] < 1)
@@ -402,12 +419,7 @@ struct SelectiveScanCase final : Golden::Case {
     return {{"state.ssm", {static_cast<int64_t>(d_inner), static_cast<int64_t>(d_state)}, {}}};
   }
 
-  void run(GoldenExecution execution, const Target& target, const Report& report) const override {
-    for (size_t entry = 0; entry < batch; ++entry)
-      report(entry, execution == GoldenExecution::reference ? reference(entry)
-                                                            : engine(entry, op_execution(execution), target));
-  }
-
+  using OpCase::run;
   void run(const GoldenBackend& backend, const Report& report) const override {
     const size_t along_time = d_inner * frames, mixed = groups * d_state * frames, states = d_inner * d_state;
     for (int variant = 0; variant < backend.variants(); ++variant) {
@@ -469,7 +481,7 @@ struct SelectiveScanCase final : Golden::Case {
 
   // delta = softplus?(delta + delta_bias); h = exp(delta A) h + delta B u; y = (C h + D u) silu(z)
   // Source: Gu & Dao 2023, alg. 2; selective_scan_ref of state-spaces/mamba.
-  Trace reference(size_t entry) const {
+  Trace reference(size_t entry) const override {
     Trace trace{std::vector<double>(d_inner * frames), {{"state.ssm", {}, std::vector<double>(d_inner * d_state, 0)}}};
     std::vector<double>& h = trace.states[0].values;
     if (!initial.empty()) h = widened(part(initial, entry, d_inner * d_state));
@@ -499,7 +511,7 @@ struct SelectiveScanCase final : Golden::Case {
   }
 
   // Blocks are cut out of the rows and run one after another. Step and scan get the whole entry.
-  Trace engine(size_t entry, Execution execution, const Target& target) const {
+  Trace engine(size_t entry, Execution execution, const Target& target) const override {
     const size_t along_time = d_inner * frames, mixed = groups * d_state * frames;
     std::vector<float> state(d_inner * d_state, 0), output(along_time);
     if (!initial.empty()) std::ranges::copy(part(initial, entry, d_inner * d_state), state.begin());
@@ -530,7 +542,7 @@ struct SelectiveScanCase final : Golden::Case {
 };
 
 // Like ssd_chunk_scan_combined_ref of state-spaces/mamba: time comes before heads and channels.
-struct SsdCase final : Golden::Case {
+struct SsdCase final : OpCase {
   size_t heads, headdim, groups, d_state;
   bool dt_softplus;
   std::vector<float> x;     // (batch, frames, heads, headdim)
@@ -541,7 +553,7 @@ struct SsdCase final : Golden::Case {
   std::vector<float> initial;  // (batch, heads, headdim, d_state)
 
   SsdCase(const std::filesystem::path& path, Safetensors file, bool softplus_on_dt)
-      : Case(path.string(), std::move(file)), dt_softplus(softplus_on_dt) {
+      : OpCase(path.string(), std::move(file)), dt_softplus(softplus_on_dt) {
     const std::vector<int64_t> shape = tensor("input").shape, b_shape = tensor("B").shape;
     if (shape.size() != 4) fail("input has shape " + to_string(shape) + ", expected (batch, frames, heads, headdim)");
     if (b_shape.size() != 4 || b_shape[2] < 1 || b_shape[3] < 1 || shape[2] % b_shape[2] != 0)
@@ -568,12 +580,7 @@ struct SsdCase final : Golden::Case {
         {"state.ssm", {static_cast<int64_t>(heads), static_cast<int64_t>(headdim), static_cast<int64_t>(d_state)}, {}}};
   }
 
-  void run(GoldenExecution execution, const Target& target, const Report& report) const override {
-    for (size_t entry = 0; entry < batch; ++entry)
-      report(entry, execution == GoldenExecution::reference ? reference(entry)
-                                                            : engine(entry, op_execution(execution), target));
-  }
-
+  using OpCase::run;
   void run(const GoldenBackend& backend, const Report& report) const override {
     const size_t inner = heads * headdim, states = inner * d_state;
     for (int variant = 0; variant < backend.variants(); ++variant) {
@@ -614,7 +621,7 @@ struct SsdCase final : Golden::Case {
 
   // dt = softplus?(dt + dt_bias); h = exp(dt A) h + dt B x; y = C h + D x
   // Source: Dao & Gu 2024, sec. 6; ssd_chunk_scan_combined_ref of state-spaces/mamba.
-  Trace reference(size_t entry) const {
+  Trace reference(size_t entry) const override {
     const size_t channels = heads * headdim;
     Trace trace{std::vector<double>(frames * channels),
                 {{"state.ssm", {}, std::vector<double>(channels * d_state, 0)}}};
@@ -641,7 +648,7 @@ struct SsdCase final : Golden::Case {
     return trace;
   }
 
-  Trace engine(size_t entry, Execution execution, const Target& target) const {
+  Trace engine(size_t entry, Execution execution, const Target& target) const override {
     const size_t channels = heads * headdim;
     std::vector<float> state(channels * d_state, 0), output(frames * channels);
     if (!initial.empty())

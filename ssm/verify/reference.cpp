@@ -379,19 +379,25 @@ class S4dPart : public PartRunner {
   Vector skip_;
 };
 
-// y_c = silu(sum_j w_{c,j} x_{c, t - (taps - 1) + j} + b_c); without taps y = silu(x).
+// y_c = silu(sum_j w_{c,j} x_{c, t - (taps - 1) + j} + b_c); without taps y = silu(x). In attention y has no silu.
 // The memory is upstream's: the last `taps` inputs of each channel, newest last, including the current frame.
 class CausalConv {
  public:
   CausalConv(const Checkpoint& checkpoint, const std::string& prefix, int channels, int taps, bool bias)
       : channels_(static_cast<size_t>(channels)), taps_(static_cast<size_t>(taps)) {
     if (taps == 0) return;
-    weight_ = weights(checkpoint, below(prefix, "conv1d.weight"), {channels, 1, taps});
-    if (bias) bias_ = weights(checkpoint, below(prefix, "conv1d.bias"), {channels});
+    weight_ = weights(checkpoint, prefix + ".weight", {channels, 1, taps});
+    if (bias) bias_ = weights(checkpoint, prefix + ".bias", {channels});
     reset();
   }
 
   Vector step(const Vector& x) {
+    Vector y = sums(x);
+    for (double& value : y) value = silu(value);
+    return y;
+  }
+
+  Vector sums(const Vector& x) {
     Vector y(channels_);
     for (size_t c = 0; c < channels_; ++c) {
       double sum = bias_.empty() ? 0 : bias_[c];
@@ -401,12 +407,14 @@ class CausalConv {
         memory = j + 1 < taps_ ? memory_[c * taps_ + j + 1] : x[c];
         sum += weight_[c * taps_ + j] * memory;
       }
-      y[c] = silu(sum);
+      y[c] = sum;
     }
     return y;
   }
 
   void reset() { memory_.assign(channels_ * taps_, 0); }
+
+  const Vector& memory() const { return memory_; }
 
   // The convolution's region, if there is one, then the scan's.
   std::vector<Vector> state_with(const Vector& scan) const {
@@ -434,7 +442,7 @@ class Mamba1Part : public PartRunner {
         modes_(static_cast<size_t>(config.d_state)),
         rank_(static_cast<size_t>(config.dt_rank)),
         in_proj_(checkpoint, below(config.name, "in_proj"), config.d_model, 2 * config.d_inner, config.bias),
-        conv_(checkpoint, config.name, config.d_inner, config.d_conv, config.conv_bias),
+        conv_(checkpoint, below(config.name, "conv1d"), config.d_inner, config.d_conv, config.conv_bias),
         x_proj_(checkpoint, below(config.name, "x_proj"), config.d_inner, config.dt_rank + 2 * config.d_state,
                 config.x_proj_bias),
         dt_proj_(checkpoint, below(config.name, "dt_proj"), config.dt_rank, config.d_inner, true),
@@ -518,7 +526,7 @@ class Mamba2Part : public PartRunner {
         modes_(static_cast<size_t>(config.d_state)),
         groups_(static_cast<size_t>(config.ngroups)),
         in_proj_(checkpoint, config.in_proj()),
-        conv_(checkpoint, config.name, config.conv_channels(), config.d_conv, config.conv_bias),
+        conv_(checkpoint, below(config.name, "conv1d"), config.conv_channels(), config.d_conv, config.conv_bias),
         dt_bias_(weights(checkpoint, below(config.name, "dt_bias"), {config.heads})),
         a_(weights(checkpoint, below(config.name, "A_log"), {config.heads})),
         skip_(weights(checkpoint, below(config.name, "D"), {config.heads})),
@@ -763,8 +771,8 @@ class GatedPart : public PartRunner {
 
 // Attention over the last `window` frames t, per head: w_t = softmax over t of scale (q . k_t), optionally soft-capped,
 // and optionally with one more score, the sink, that has no value; y = sum_t w_t v_t; out = o(y). Queries and keys are
-// normed, then rotated by the angles of their frames. Source: Vaswani et al. 2017, eq. 1; Su et al. 2021, eq. 34;
-// sinks: Xiao et al. 2023, sec. 3.
+// normed, then rotated by the angles of their frames. With a convolution, the projected values pass it first. Source:
+// Vaswani et al. 2017, eq. 1; Su et al. 2021, eq. 34; sinks: Xiao et al. 2023, sec. 3.
 class AttentionPart : public PartRunner {
  public:
   AttentionPart(const Checkpoint& checkpoint, const AttentionConfig& config)
@@ -775,7 +783,8 @@ class AttentionPart : public PartRunner {
         q_(checkpoint, config.q),
         k_(checkpoint, config.k),
         v_(checkpoint, config.v),
-        o_(checkpoint, config.o) {
+        o_(checkpoint, config.o),
+        conv_(checkpoint, config.conv, config.conv_channels(), config.conv_taps, true) {
     if (!config.q_norm.empty()) q_norm_ = weights(checkpoint, config.q_norm, {config.headdim});
     if (!config.k_norm.empty()) k_norm_ = weights(checkpoint, config.k_norm, {config.headdim});
     if (!config.sinks.empty()) sinks_ = weights(checkpoint, config.sinks, {config.heads});
@@ -783,7 +792,14 @@ class AttentionPart : public PartRunner {
   }
 
   Vector step(const Vector& x, const Vector&) override {
-    const Vector q = turned(q_(x), q_norm_), k = turned(k_(x), k_norm_), v = v_(x);
+    Vector projected = q_(x);
+    append(projected, k_(x));
+    append(projected, v_(x));
+    if (config_.conv_taps > 0) projected = conv_.sums(projected);
+    const size_t q_width = static_cast<size_t>(config_.heads) * width_, kv_width = kv_heads_ * width_;
+    const Vector q = turned(slice(projected, 0, q_width), q_norm_),
+                 k = turned(slice(projected, q_width, kv_width), k_norm_),
+                 v = slice(projected, q_width + kv_width, kv_width);
     const size_t slot = static_cast<size_t>(frame_ % window_);
     for (size_t h = 0; h < kv_heads_; ++h)
       for (size_t i = 0; i < width_; ++i) {
@@ -800,11 +816,15 @@ class AttentionPart : public PartRunner {
     frame_ = 0;
     keys_.assign(kv_heads_ * window_ * width_, 0);
     values_ = keys_;
+    conv_.reset();
   }
 
   std::vector<Vector> state() const override {
     constexpr uint64_t kLow = 1 << 20;
-    return {keys_, values_, {static_cast<double>(frame_ / kLow), static_cast<double>(frame_ % kLow)}};
+    std::vector<Vector> regions{
+        keys_, values_, {static_cast<double>(frame_ / kLow), static_cast<double>(frame_ % kLow)}};
+    if (config_.conv_taps > 0) regions.push_back(conv_.memory());
+    return regions;
   }
 
  private:
@@ -850,6 +870,7 @@ class AttentionPart : public PartRunner {
   AttentionConfig config_;
   size_t width_, window_, kv_heads_;
   Linear q_, k_, v_, o_;
+  CausalConv conv_;
   Vector q_norm_, k_norm_, sinks_, keys_, values_;
   uint64_t frame_ = 0;
 };

@@ -77,8 +77,7 @@ def write_table(path, takes, knobs=()):
 def capture(options, work, table, how_long, quality, seed):
     """how_long: seconds, or the option with its value."""
     if not isinstance(how_long, tuple):
-        paced = ("--million-frames", options.pace * how_long)
-        how_long = paced if options.pace else ("--seconds", how_long)
+        how_long = ("--million-frames", options.pace * how_long) if options.pace else ("--seconds", how_long)
     command = [
         options.coil,
         "capture",

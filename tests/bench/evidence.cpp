@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "sensor/scoring/detector.h"
+#include "sensor/scoring/gap_forecast.h"
 #include "ssm/run/stream.h"
 #include "tests/bench/piped.h"
 
@@ -36,8 +37,12 @@ void run(const char* file) {
     sensor::Normaliser normaliser;
     sensor::PendingForecasts forecasts;
     sensor::Detector detector;
+    sensor::RecentValues recent;
     for (const double value : values) {
-      const sensor::Detector::Evidence evidence = detector.measure(value, forecasts, sensor::LastSeen::of(normaliser));
+      sensor::LastSeen before = sensor::LastSeen::of(normaliser);
+      recent.add(value);
+      before.standstill = recent.surprisal_of_standstill();
+      const sensor::Detector::Evidence evidence = detector.measure(value, forecasts, before);
       write(evidence);
       write(std::array{detector.assess(evidence).event});
       const sensor::Frame frame = normaliser.observe(value);

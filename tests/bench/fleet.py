@@ -120,6 +120,65 @@ def write_mamba(path, width=64, layers=4, state=16, rank=4):
     )
 
 
+def write_sounds(options, folder):
+    """A guitar at the overdrive's output: long.wav, and in short/ excerpts of it. Returns the long sound."""
+    excerpt = folder / "excerpt.wav"
+    guitar = ROOT / "assets" / "guitar_slide_lead.flac"
+    settings = ["--set", "drive=0", "--set", "level=-6", "--bits", "32f"]
+    run(*options.coil, "process", guitar, "-o", excerpt, "-m", "green_overdrive", *settings)
+    long_sound = numpy.resize(numpy.clip(floats_of(excerpt).copy(), -1, 1), int(options.minutes * 60 * RATE))
+    write_wav(folder / "long.wav", long_sound)
+    (folder / "short").mkdir()
+    rng = random.Random(1)
+    for i in range(options.files):
+        begin, frames = rng.randrange(len(long_sound) - 12 * RATE), rng.randrange(4 * RATE, 12 * RATE)
+        write_wav(folder / "short" / f"{i:03}.wav", long_sound[begin : begin + frames])
+    return long_sound
+
+
+def measure(options, work, minutes, device, source, target, *arguments):
+    command = [*options.coil, "process", source, "-o", target, *arguments, "--device", device]
+    runs = [run(*command) for _ in range(options.runs)]
+    seconds = statistics.median(took for took, _ in runs)
+    print(
+        f"{work:42} {device:8} {seconds:8.2f} {60 * minutes / seconds:12.0f} {max(used for _, used in runs):7.0f}",
+        flush=True,
+    )
+
+
+def measure_preset(options, folder, device):
+    long, preset, floats = f"{options.minutes:g} min", ["-m", "green_overdrive"], ["--bits", "32f"]
+    short_minutes = sum(wave.open(str(path)).getnframes() for path in (folder / "short").iterdir()) / RATE / 60
+    for work, source, target, *arguments in (
+        (f"{long} WAV to WAV, 16 bit", "long.wav", "out.wav"),
+        (f"{long} WAV to FLAC, 16 bit", "long.wav", "long.flac"),
+        (f"{long} FLAC to FLAC, 16 bit", "long.flac", "out.flac"),
+        (f"{long} WAV to WAV, float", "long.wav", f"{device}.wav", *floats),
+    ):
+        measure(options, work, options.minutes, device, folder / source, folder / target, *preset, *arguments)
+    work = f"{options.files} WAV files of 4 to 12 s, float"
+    measure(options, work, short_minutes, device, folder / "short", folder / device, *preset, *floats)
+
+
+def measure_mamba(options, folder, devices, long_sound):
+    model = folder / "mamba.safetensors"
+    write_mamba(model)
+    write_wav(folder / "mamba.wav", long_sound[: int(options.mamba_minutes * 60 * RATE)])
+    for device in devices:
+        work, target = f"Mamba-1 64 x 4, {options.mamba_minutes:g} min WAV, float", folder / f"mamba_{device}.wav"
+        arguments = ["-m", model, "--bits", "32f"]
+        measure(options, work, options.mamba_minutes, device, folder / "mamba.wav", target, *arguments)
+
+
+def compare_to_cpu(options, folder, device):
+    pairs = [(folder / "cpu.wav", folder / f"{device}.wav")]
+    pairs += [(path, folder / device / path.name) for path in (folder / "cpu").iterdir()]
+    if options.mamba_minutes:
+        pairs.append((folder / "mamba_cpu.wav", folder / f"mamba_{device}.wav"))
+    worst = max(largest_difference(*pair) for pair in pairs)
+    print(f"largest difference of {len(pairs)} files between cpu and {device}: {worst:.1e}", flush=True)
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("coil", nargs="+", help="the program, with what must stand before it")
@@ -134,119 +193,15 @@ def main():
     devices = options.device or ["cpu"]
     with tempfile.TemporaryDirectory(prefix="coil-bench-") as name:
         folder = pathlib.Path(name)
-        excerpt = folder / "excerpt.wav"
-        run(
-            *options.coil,
-            "process",
-            ROOT / "assets" / "guitar_slide_lead.flac",
-            "-o",
-            excerpt,
-            "-m",
-            "green_overdrive",
-            "--set",
-            "drive=0",
-            "--set",
-            "level=-6",
-            "--bits",
-            "32f",
-        )
-        sound = numpy.clip(floats_of(excerpt).copy(), -1, 1)
-        long_file = numpy.resize(sound, int(options.minutes * 60 * RATE))
-        write_wav(folder / "long.wav", long_file)
-        (folder / "short").mkdir()
-        rng = random.Random(1)
-        for i in range(options.files):
-            begin, frames = rng.randrange(len(long_file) - 12 * RATE), rng.randrange(4 * RATE, 12 * RATE)
-            write_wav(folder / "short" / f"{i:03}.wav", long_file[begin : begin + frames])
-
+        long_sound = write_sounds(options, folder)
         print(f"{'work':42} {'device':8} {'s':>8} {'x real time':>12} {'MiB':>7}", flush=True)
-
-        def measure(work, minutes, device, *arguments):
-            runs = [run(*options.coil, "process", *arguments, "--device", device) for _ in range(options.runs)]
-            seconds = statistics.median(took for took, _ in runs)
-            print(
-                f"{work:42} {device:8} {seconds:8.2f} {60 * minutes / seconds:12.0f} "
-                f"{max(used for _, used in runs):7.0f}",
-                flush=True,
-            )
-
-        preset = ["-m", "green_overdrive"]
-        short_minutes = sum(wave.open(str(path)).getnframes() for path in (folder / "short").iterdir()) / RATE / 60
         for device in devices:
-            measure(
-                f"{options.minutes:g} min WAV to WAV, 16 bit",
-                options.minutes,
-                device,
-                folder / "long.wav",
-                "-o",
-                folder / "out.wav",
-                *preset,
-            )
-            measure(
-                f"{options.minutes:g} min WAV to FLAC, 16 bit",
-                options.minutes,
-                device,
-                folder / "long.wav",
-                "-o",
-                folder / "long.flac",
-                *preset,
-            )
-            measure(
-                f"{options.minutes:g} min FLAC to FLAC, 16 bit",
-                options.minutes,
-                device,
-                folder / "long.flac",
-                "-o",
-                folder / "out.flac",
-                *preset,
-            )
-            measure(
-                f"{options.minutes:g} min WAV to WAV, float",
-                options.minutes,
-                device,
-                folder / "long.wav",
-                "-o",
-                folder / f"{device}.wav",
-                *preset,
-                "--bits",
-                "32f",
-            )
-            measure(
-                f"{options.files} WAV files of 4 to 12 s, float",
-                short_minutes,
-                device,
-                folder / "short",
-                "-o",
-                folder / device,
-                *preset,
-                "--bits",
-                "32f",
-            )
+            measure_preset(options, folder, device)
         if options.mamba_minutes:
-            write_mamba(folder / "mamba.safetensors")
-            write_wav(folder / "mamba.wav", long_file[: int(options.mamba_minutes * 60 * RATE)])
-            for device in devices:
-                measure(
-                    f"Mamba-1 64 x 4, {options.mamba_minutes:g} min WAV, float",
-                    options.mamba_minutes,
-                    device,
-                    folder / "mamba.wav",
-                    "-o",
-                    folder / f"mamba_{device}.wav",
-                    "-m",
-                    folder / "mamba.safetensors",
-                    "--bits",
-                    "32f",
-                )
+            measure_mamba(options, folder, devices, long_sound)
         for device in devices:
-            if device == "cpu" or "cpu" not in devices:
-                continue
-            pairs = [(folder / "cpu.wav", folder / f"{device}.wav")]
-            pairs += [(path, folder / device / path.name) for path in (folder / "cpu").iterdir()]
-            if options.mamba_minutes:
-                pairs.append((folder / "mamba_cpu.wav", folder / f"mamba_{device}.wav"))
-            worst = max(largest_difference(*pair) for pair in pairs)
-            print(f"largest difference of {len(pairs)} files between cpu and {device}: {worst:.1e}", flush=True)
+            if device != "cpu" and "cpu" in devices:
+                compare_to_cpu(options, folder, device)
 
 
 if __name__ == "__main__":

@@ -3,11 +3,9 @@ TileLang if that is installed; needs mamba_ssm.ops on Python's path.
 
 """
 
-import statistics
-
 import torch
+from cuda_timing import milliseconds
 
-RUNS = 15
 BATCH, FRAMES, HEADS, HEADDIM, D_STATE, RANK = 8, 4096, 32, 64, 128, 4
 
 
@@ -48,19 +46,6 @@ def mimo():
     return lambda: mamba3_mimo(
         q, k, v, adt, dt, trap, q_bias, k_bias, up, gate, down, angles, d, z, 64 // RANK, 4, torch.bfloat16
     )
-
-
-def milliseconds(call):
-    times = []
-    for run in range(RUNS + 3):
-        begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-        begin.record()
-        call()
-        end.record()
-        end.synchronize()
-        if run >= 3:
-            times.append(begin.elapsed_time(end))
-    return statistics.median(times), min(times)
 
 
 def main():

@@ -3,7 +3,6 @@
 // changing clock rate does not affect.
 #include <algorithm>
 #include <catch2/catch.hpp>
-#include <chrono>
 #include <cstdio>
 #include <functional>
 #include <memory>
@@ -11,6 +10,7 @@
 #include <vector>
 
 #include "dsp/model_processor.h"
+#include "tests/bench/alternating.h"
 #include "tests/plugin/hosted_plugin.h"
 #include "tests/plugin/sessions.h"
 
@@ -19,20 +19,13 @@ namespace {
 using namespace coil;
 
 constexpr double kRate = 48000;
-constexpr int kBlock = 64,
-              kBlocks = 75;  // a tenth of a second per round: short, so that few are interrupted
+constexpr int kBlock = 64, kBlocks = 75;  // a tenth of a second, so that few rounds are interrupted
 constexpr int kRounds = 300;
 constexpr int kMostPorts = 4;  // of the LV2, with the side chain
 
-double milliseconds(const std::function<void()>& work) {
-  const auto begin = std::chrono::steady_clock::now();
-  work();
-  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count();
-}
-
 double best_of(int times, const std::function<void()>& work) {
   double best = 1e30;
-  for (int i = 0; i < times; ++i) best = std::min(best, milliseconds(work));
+  for (int i = 0; i < times; ++i) best = std::min(best, bench::milliseconds(work));
   return best;
 }
 
@@ -44,37 +37,35 @@ TEST_CASE("the overdrive in a host, 48 kHz, blocks of 64") {
     juce::AudioBuffer<float> audio(std::max(channels, kMostPorts), kBlock);
     audio.clear();
     juce::MidiBuffer midi;
-    struct Candidate {
-      std::string name;
-      std::function<void()> process;
-      std::vector<double> rounds_ms;
+    const auto round_of = [&](std::function<void()> process) {
+      return [&, process = std::move(process)] {
+        for (int i = 0; i < kBlocks; ++i) {
+          for (int c = 0; c < channels; ++c) audio.copyFrom(c, 0, sound[size_t(c)].data(), kBlock);
+          process();
+        }
+      };
     };
-    std::vector<Candidate> candidates;
-    candidates.push_back({"bare model", [&] { bare.process({audio.getArrayOfWritePointers(), channels, kBlock}); }});
+    std::vector<bench::Candidate> candidates;
+    candidates.push_back({"bare model",
+                          round_of([&] {
+                            bare.process({audio.getArrayOfWritePointers(), channels, kBlock});
+                          }),
+                          {}});
     std::vector<std::unique_ptr<test::HostedPlugin>> plugins;
     for (const char* format : {"VST3", "LV2"}) {
       if (channels == 1 && format == std::string("LV2")) continue;  // its ports are fixed
       auto& plugin = *plugins.emplace_back(std::make_unique<test::HostedPlugin>(format, kRate, kBlock, channels));
       plugin.open(test::overdrive_session());
-      candidates.push_back({format, [&] { plugin->processBlock(audio, midi); }});
+      candidates.push_back({format, round_of([&] { plugin->processBlock(audio, midi); }), {}});
     }
-    for (int round = 0; round < kRounds; ++round)
-      for (Candidate& candidate : candidates)
-        candidate.rounds_ms.push_back(milliseconds([&] {
-          for (int i = 0; i < kBlocks; ++i) {
-            for (int c = 0; c < channels; ++c) audio.copyFrom(c, 0, sound[size_t(c)].data(), kBlock);
-            candidate.process();
-          }
-        }));
-    for (const Candidate& candidate : candidates) {
+    bench::alternate(candidates, kRounds);
+    for (const bench::Candidate& candidate : candidates) {
       std::vector<double> ratios;
       for (size_t i = 0; i < candidate.rounds_ms.size(); ++i)
         ratios.push_back(candidate.rounds_ms[i] / candidates[0].rounds_ms[i]);
-      std::nth_element(ratios.begin(), ratios.begin() + kRounds / 2, ratios.end());
       std::printf("%d channel%s, %-10s %6.1f ns a frame, %+5.1f %%\n", channels, channels == 1 ? " " : "s",
-                  candidate.name.c_str(),
-                  *std::min_element(candidate.rounds_ms.begin(), candidate.rounds_ms.end()) * 1e6 / (kBlock * kBlocks),
-                  100 * (ratios[kRounds / 2] - 1));
+                  candidate.name.c_str(), candidate.best_ms() * 1e6 / (kBlock * kBlocks),
+                  100 * (bench::median(ratios) - 1));
     }
   }
 }

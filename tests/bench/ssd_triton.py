@@ -3,12 +3,9 @@ mamba_ssm.ops on Python's path.
 
 """
 
-import statistics
-
 import torch
+from cuda_timing import milliseconds
 from mamba_ssm.ops.triton.ssd_combined import _mamba_chunk_scan_combined_fwd as scan
-
-RUNS = 15
 
 
 def work(batch, frames, heads, headdim, d_state):
@@ -18,19 +15,6 @@ def work(batch, frames, heads, headdim, d_state):
     dt, A, D = uniform(batch, frames, heads) * 0.1, -uniform(heads) * 10 - 0.7, uniform(heads)
     B, C = ((uniform(batch, frames, 1, d_state) * 2 - 1).bfloat16() for _ in range(2))
     return lambda: scan(x, dt, A, B, C, 256, D=D)
-
-
-def milliseconds(call):
-    times = []
-    for run in range(RUNS + 3):
-        begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-        begin.record()
-        call()
-        end.record()
-        end.synchronize()
-        if run >= 3:
-            times.append(begin.elapsed_time(end))
-    return statistics.median(times), min(times)
 
 
 def main():

@@ -161,6 +161,20 @@ std::string name_of(const ParameterMap& map, size_t i) {
                               : "log_dt";
 }
 
+// Compares the loss's derivative by parameter i with its central difference, and returns the latter.
+double check_derivative(Problem& problem, const Kernels<double>& kernels, size_t i, double derivative) {
+  const double kStep = 1e-6, before = problem.parameters[i];
+  problem.parameters[i] = before + kStep;
+  const double up = problem.loss(kernels, nullptr);
+  problem.parameters[i] = before - kStep;
+  const double difference = (up - problem.loss(kernels, nullptr)) / (2 * kStep);
+  problem.parameters[i] = before;
+  INFO(name_of(problem.map, i) << ", parameter " << i);
+  // The loss is about 1e3 with a relative error of 1e-13, so its difference is accurate to 1e-4 of a gradient of 1.
+  REQUIRE(std::abs(difference - derivative) <= 2e-6 * std::abs(derivative) + 2e-4);
+  return difference;
+}
+
 template <size_t d, size_t pairs>
 void check_against_differences(size_t knobs, size_t slow_features = 0, size_t filter_modes = 0) {
   Problem problem({d, pairs, 2, knobs, slow_features, filter_modes});
@@ -170,15 +184,7 @@ void check_against_differences(size_t knobs, size_t slow_features = 0, size_t fi
   problem.loss(kernels, &gradient);
   for (size_t i = 0; i < problem.map.size; ++i) {
     if (i == problem.map.direct && filter_modes > 0) continue;  // stays 0
-    const double kStep = 1e-6, before = problem.parameters[i];
-    problem.parameters[i] = before + kStep;
-    const double up = problem.loss(kernels, nullptr);
-    problem.parameters[i] = before - kStep;
-    const double difference = (up - problem.loss(kernels, nullptr)) / (2 * kStep);
-    problem.parameters[i] = before;
-    INFO(name_of(problem.map, i) << ", parameter " << i);
-    // The loss is about 1e3 with a relative error of 1e-13, so its difference is accurate to 1e-4 of a gradient of 1.
-    REQUIRE(std::abs(difference - gradient[i]) <= 2e-6 * std::abs(gradient[i]) + 2e-4);
+    check_derivative(problem, kernels, i, gradient[i]);
   }
 }
 
@@ -194,7 +200,7 @@ TEST_CASE("every gradient agrees with central differences") {
   SECTION("with a slow path and a filter") { check_against_differences<8, 1>(0, 1, 4); }
 }
 
-TEST_CASE("gradients of modes include what they did in the previous segment") {
+TEST_CASE("gradients of modes include their effect through the previous segment") {
   const auto check = [](size_t filter_modes) {
     Problem problem({8, 3, 1, 1, 0, filter_modes});
     problem.segments = 2;
@@ -207,15 +213,7 @@ TEST_CASE("gradients of modes include what they did in the previous segment") {
     const size_t end = filter_modes > 0 ? begin + problem.map.filter_bank.C : problem.map.layer.C;
     double with_memory = 0;
     for (size_t i = begin; i < end; ++i) {
-      const double kStep = 1e-6, before = problem.parameters[i];
-      problem.parameters[i] = before + kStep;
-      const double up = problem.loss(kernels, nullptr);
-      problem.parameters[i] = before - kStep;
-      const double difference = (up - problem.loss(kernels, nullptr)) / (2 * kStep);
-      problem.parameters[i] = before;
-      INFO(name_of(problem.map, i) << ", parameter " << i);
-      REQUIRE(std::abs(difference - gradient[i]) <= 2e-6 * std::abs(gradient[i]) + 2e-4);
-      with_memory = std::max(with_memory, std::abs(difference));
+      with_memory = std::max(with_memory, std::abs(check_derivative(problem, kernels, i, gradient[i])));
     }
     CHECK(with_memory > 1);
   };

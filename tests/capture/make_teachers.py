@@ -113,7 +113,7 @@ def without(fields, *names):
     return {key: value for key, value in fields.items() if key not in names}
 
 
-def nam_files():
+def a1_files():
     files = {}
     second = {"input_size": 4, "channels": 2, "dilations": [8]}
     files["a1_wavenet"] = wavenet(1, array(head_size=2, head_bias=False), array(**second))
@@ -126,6 +126,11 @@ def nam_files():
         "output_level_dbu": 12.3,
         "loudness": -20.0,
     }
+    return files
+
+
+def a2_files():
+    files = {}
     a2 = without(
         array(
             head={"out_channels": 1, "kernel_size": 5, "bias": True},
@@ -197,6 +202,11 @@ def nam_files():
         {"type": "PReLU", "negative_slope": 0.3},
     ]
     files["a2_activations"] = wavenet(13, array(dilations=[1] * len(bent), activation=bent), version="0.6.0")
+    return files
+
+
+def other_nam_files():
+    files = {}
     for layers, name in ((1, "lstm"), (2, "lstm_two")):
         hidden = 4
         count = sum(4 * hidden * ((1 if i == 0 else hidden) + hidden) + 6 * hidden for i in range(layers)) + hidden + 1
@@ -214,6 +224,11 @@ def nam_files():
     files["linear"] = nam("Linear", {"receptive_field": 12, "bias": True}, 13, 22)
     files["linear_long"] = nam("Linear", {"receptive_field": 300, "bias": False}, 300, 23)
     files["linear_long"]["weights"] = numbers(300, 23, 0.05)
+    return files
+
+
+def nam_files():
+    files = {**a1_files(), **a2_files(), **other_nam_files()}
     files["container"] = {
         "version": "0.7.0",
         "architecture": "SlimmableContainer",

@@ -82,8 +82,26 @@ TEST_CASE("a device's harmonics are read from the test signal, wherever it begin
     REQUIRE(tone.device.has_value());
     if ((*tone.device)[2]) CHECK(*(*tone.device)[1] == Approx(second_db(amplitude)).margin(0.1));
     if (tone.model[1]) CHECK(*tone.model[1] < -70);
+    CHECK(tone.model_off_db.has_value() == (std::fmod(kRate, tone.hz) != 0));
+    if (tone.model_off_db) CHECK(*tone.model_off_db < -85);
+    if (tone.device_off_db && tone.hz < 0.15 * kRate) CHECK(*tone.device_off_db < -85);
   }
   CHECK(recorded_tones(sine(300, 0.5, 480000), sine(300, 0.5, 480000), sine(300, 0.5, 480000), kRate).empty());
+}
+
+TEST_CASE("energy off the harmonics of a recorded sine has its calculated level") {
+  constexpr size_t kFrames = 8192;
+  for (const double hz : {1700.0, 2500.0, 5000.0}) {
+    std::vector<float> sound = bent(sine(hz, 0.5, kFrames));
+    for (float& x : sound) x += 0.1f;  // a constant is no aliasing
+    CHECK(*off_harmonics_db(sound, hz, kRate) < -85);
+    const std::vector<float> between = sine(2.5 * hz, 0.005, kFrames);
+    for (size_t i = 0; i < kFrames; ++i) sound[i] += between[i];
+    CHECK(*off_harmonics_db(sound, hz, kRate) == Approx(-40.3).margin(0.1));  // the bent sine has 0.519
+  }
+  // 48 kHz is a multiple of these, so what folds lies on the harmonics.
+  CHECK_FALSE(off_harmonics_db(sine(1200, 0.5, kFrames), 1200, kRate));
+  CHECK(off_harmonics_db(sine(1200, 0.5, kFrames), 1200, 44100));
 }
 
 TEST_CASE("a model without distortion has nothing off the harmonics") {

@@ -23,6 +23,14 @@ const std::vector<Knob> kKnobs = {{"drive", 0, 10}, {"tone", 0, 10}};
 
 }  // namespace
 
+TEST_CASE("a plan of more takes than a knob has positions repeats no setting") {
+  for (const size_t knobs : {2, 3, 4}) {
+    std::vector<Setting> plan = propose_settings({}, knobs, 200);
+    std::sort(plan.begin(), plan.end());
+    CHECK(std::adjacent_find(plan.begin(), plan.end()) == plan.end());
+  }
+}
+
 TEST_CASE("a plan contains the corners, covers each knob evenly, and is deterministic") {
   const std::vector<Setting> plan = propose_settings({}, 2, 24);
   REQUIRE(plan.size() == 24);

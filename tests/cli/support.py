@@ -319,3 +319,17 @@ class CoilTest(unittest.TestCase):
             for path in self.folder.rglob("*")
             if path.is_file() and path.suffix != ".safetensors"
         )
+
+    def check_union(self, written, expected):
+        """Every run starts inside what was written before it, and continues bit-identically."""
+        place = 0
+        for got in written:
+            if got and not got[-1].endswith(b"\n"):
+                got.pop()
+            if not got:
+                continue
+            begin = expected.index(got[0])
+            self.assertLessEqual(begin, place, "records were lost")
+            self.assertEqual(got, expected[begin : begin + len(got)])
+            place = max(place, begin + len(got))
+        self.assertEqual(place, len(expected))

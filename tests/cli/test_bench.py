@@ -174,7 +174,13 @@ class Bench(CoilTest):
                 self.assertGreater(run[name], 0, name)
             self.assertLess(run["macs_per_s"], run["peak_macs_per_s"])
             self.assertLessEqual(run["p50_us"], run["p99_us"])
-            self.assertEqual("own_p99_us" in run, run["threads"] == 1)
+            own = ("own_p99_us", "longest_without_core_us", "longest_call_cpu_us", "longest_call_records")
+            for name in (*own, "page_faults", "preemptions"):
+                self.assertEqual(name in run, run["threads"] == 1, name)
+            if run["threads"] == 1:
+                self.assertGreater(run["longest_call_cpu_us"], 0)
+                self.assertGreater(run["longest_call_records"], 0)
+                self.assertGreaterEqual(run["page_faults"], 0)
             self.assertLessEqual(run["p99_us"], run["p99_9_us"])
 
     def test_errors(self):

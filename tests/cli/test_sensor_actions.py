@@ -92,6 +92,10 @@ class Actions(CoilTest):
         stuck = level(300) + [21.5] * 100
         found = dict(zip(*self.causes(stuck, "--threshold", "0.1")))
         self.assertEqual(found[303], "value stuck: 21.5 again and again")
+        for seed in range(3):
+            rng = random.Random(seed)
+            noise = [round(20 + rng.gauss(0, 0.3), 4) for _ in range(400)] + [20.0] * 50
+            self.assertEqual(dict(zip(*self.causes(noise)))[407], "value stuck: 20 again and again")
         self.assertRegex(found[175], "value unrest: moves more than ever, now")
         self.assertRegex(found[271], "value level: recent values are higher than ever, now")
         rng = random.Random(3)
@@ -124,6 +128,8 @@ class Actions(CoilTest):
         self.assertGreater(odd["s"][300], 0.5)
         self.assertLess(max(calm["s"][290:320]), 0.5)
         self.assertEqual((odd["e"].index(1), sum(calm["e"])), (300, 0))
+        self.assertEqual((odd["c"][0][0], calm["c"]), (START + 60 * 300, []))
+        self.assertTrue(odd["c"][0][1].startswith("odd level: 90 is beyond all before, higher"), odd["c"])
 
     def test_only(self):
         results = self.json_lines(self.stream(self.lines))
@@ -222,7 +228,7 @@ class Actions(CoilTest):
             self.assertTrue(worker.stdout.readline())
         out, err = worker.communicate(timeout=60)
         self.assertEqual((worker.returncode, out), (0, b""))
-        self.assertIn(b"--webhook: http://127.0.0.1:", err)
+        self.assertIn(f"--webhook: http://127.0.0.1:{port} cannot be reached".encode(), err)
         self.assertTrue(b"is given up" in err or b"could not be delivered before the end" in err, err)
 
     def test_urls_and_options_that_cannot_work(self):

@@ -85,20 +85,6 @@ class Follow(CoilTest):
             os.rename(self.path(name), self.path(f"{name}.1"))
             self.path(name).touch()
 
-    def check_union(self, written, expected):
-        """Every run starts inside what was written before it, and continues bit-identically."""
-        place = 0
-        for got in written:
-            if got and not got[-1].endswith(b"\n"):
-                got.pop()
-            if not got:
-                continue
-            begin = expected.index(got[0])
-            self.assertLessEqual(begin, place, "records were lost")
-            self.assertEqual(got, expected[begin : begin + len(got)])
-            place = max(place, begin + len(got))
-        self.assertEqual(place, len(expected))
-
     def test_kill_at_random_moments_while_the_file_grows_and_is_rotated(self):
         lines = sensor_lines(sensors=5, records=300, seed=4)
         expected = self.expected(lines, "--key", "sensor")

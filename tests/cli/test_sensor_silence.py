@@ -157,6 +157,7 @@ class Silence(SilenceTest):
         a, c = series["a: v"], series["c: v"]
         silent = [(round((t - START) / 60), v) for t, v, e in zip(a["t"], a["v"], a["e"]) if e]
         self.assertEqual(silent, [(45, None), (75, None)])
+        self.assertRegex(a["c"][0][1], "^silence: nothing came for ")
         self.assertEqual([round((t - START) / 60) for t, e in zip(c["t"], c["e"]) if e], [65, 99])
         self.coil("stream", "-m", self.model, "--key", "sensor", "in.ndjson", "--plot", "out.png")
 

@@ -442,6 +442,7 @@ class AroundTheSound(SoundDamage):
 
     def test_padding_and_tags(self):
         tag = b"ID3\3\0\0\0\0\0\x14" + bytes(20)
+        tag_with_footer = b"ID3\4\0\x10\0\0\0\x14" + bytes(20) + b"3DI\4\0\x10\0\0\0\x14"
         for extension in ("mp3", "ogg", "opus", "flac"):
             write_wav(self.path("source.wav"), [noise(9000, seed=1)])
             self.process("source.wav", f"whole.{extension}")
@@ -451,6 +452,7 @@ class AroundTheSound(SoundDamage):
                 ("zeros", content + bytes(5000)),
                 ("rest", content + bytes(range(1, 250)) * 9),
                 ("tag", tag + content),
+                ("tag with a footer", tag_with_footer + content),
             ):
                 with self.subTest(extension, around=name):
                     self.path(f"in.{extension}").write_bytes(content)

@@ -5,8 +5,10 @@ cause errors.
 
 import json
 import pathlib
+import signal
+import subprocess
 
-from support import CoilTest, Wav, noise, sine, write_wav
+from support import COIL, CoilTest, Wav, noise, sine, write_wav
 
 FOLDER = pathlib.Path(__file__).parent.parent / "capture" / "teachers"
 
@@ -112,6 +114,23 @@ class Teachers(CoilTest):
             self.coil(*arguments, *more, "--target-esr", "0.9")
             self.assertNotIn("short trainings", self.stderr)
             self.assertNotIn("sizes_tried", self.info()["card"]["training"])
+        self.assertEqual(self.info()["card"]["training"]["size"], "8 x 4 x 6")
+
+    def test_a_stopped_conversion_goes_on_with_another_length(self):
+        self.given("lstm.nam")
+        arguments = ["capture", "lstm.nam", "-o", "amp.safetensors", "--threads", "1", "--no-report"]
+        process = subprocess.Popen(
+            [COIL, *arguments, "--million-frames", "100"], cwd=self.path("."), stderr=subprocess.PIPE
+        )
+        for line in process.stderr:
+            if b"held-out ESR" in line:
+                break
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+        # Of this length, the training would begin with trials, which choose a smaller size.
+        self.coil(*arguments, "--million-frames", "400", "--resume", "--target-esr", "0.9")
+        self.assertNotIn("short trainings", self.stderr)
+        self.assertNotIn("beginning anew", self.stderr)
         self.assertEqual(self.info()["card"]["training"]["size"], "8 x 4 x 6")
 
     def test_check_describes_a_capture(self):

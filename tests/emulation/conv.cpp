@@ -2,6 +2,7 @@
 #include "gpu/intrinsics.cuh"
 
 #include "gpu/conv_kernels.cuh"
+#include "tests/support/worst.h"
 
 #include <catch2/catch.hpp>
 
@@ -56,7 +57,7 @@ TEST_CASE("both kernels of the convolution agree with sums in float64") {
               }
               const double difference =
                   std::abs(sum / (1 + std::exp(-sum)) - double(y[(row + t) * size_t(y_stride) + size_t(c)]));
-              worst = difference <= worst ? worst : difference;
+              test::take_worst(worst, difference);
             }
           row += (signals[signal].frames + size_t(chunk_frames) - 1) / size_t(chunk_frames) * size_t(chunk_frames);
         }

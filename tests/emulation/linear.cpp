@@ -2,6 +2,7 @@
 #include "gpu/intrinsics.cuh"
 
 #include "gpu/linear_kernels.cuh"
+#include "tests/support/worst.h"
 
 #include <catch2/catch.hpp>
 
@@ -70,7 +71,7 @@ class Problem {
         }
         peak = std::max(peak, std::abs(sum));
         const double difference = std::abs(sum - double(out_[at]));
-        worst = difference <= worst ? worst : difference;
+        test::take_worst(worst, difference);
       }
     }
     return worst / peak;
@@ -206,9 +207,7 @@ std::pair<double, double> errors_with_convolution(int taps, int out_stride) {
     return sum;
   };
   double convolved = 0, others = 0;
-  const auto note = [](double& worst, double difference) {
-    worst = std::abs(difference) <= worst ? worst : std::abs(difference);
-  };
+  const auto note = [](double& worst, double difference) { test::take_worst(worst, std::abs(difference)); };
   for (size_t signal = 0, begin = 0; signal < signals.size(); ++signal) {
     const size_t frames = signals[signal].frames;
     for (size_t t = 0; t < frames; ++t)
@@ -311,7 +310,7 @@ double error_of_gated(int d_model, int d_inner, size_t rows) {
       sum = h[o] + double(bias[o]) + sum * scale(gated, double(eps));
       peak = std::max(peak, std::abs(sum));
       const double difference = std::abs(sum - double(out[row * model + o]));
-      worst = difference <= worst ? worst : difference;
+      test::take_worst(worst, difference);
     }
   }
   return worst / peak;

@@ -2,6 +2,7 @@
 #include "gpu/intrinsics.cuh"
 
 #include "gpu/mamba3_bf16_kernels.cuh"
+#include "tests/emulation/segments.h"
 
 #include <catch2/catch.hpp>
 
@@ -13,6 +14,7 @@
 namespace {
 
 using namespace coil;
+using emulation::Errors;
 
 struct Shape {
   int heads, headdim, d_state, groups, rank, angles;
@@ -113,28 +115,12 @@ void run(Problem& p, const Chunks& run_chunks) {
     }
   }
   run_chunks.template operator()<false>(carry.data(), sums.data(), turns.data());
-  std::vector<float> running(p.states);
-  for (size_t chunk = 0; chunk < chunks.size(); ++chunk)
-    for (size_t i = 0; i < p.states; ++i) {
-      if (chunks[chunk].first) running[i] = p.table[size_t(chunks[chunk].state_in) * p.stride + i];
-      const float end = std::exchange(carry[chunk * p.states + i], running[i]);
-      if (!chunks[chunk].last)
-        running[i] = std::exp2(sums[chunk * size_t(s.heads) + i / size_t(s.headdim * s.d_state)]) * running[i] + end;
-    }
+  emulation::join_states(chunks, p.table, p.stride, p.states, sums, size_t(s.headdim * s.d_state), carry);
   run_chunks.template operator()<true>(carry.data(), sums.data(), turns.data());
   run_simple(unsigned(2 * s.heads), size_t(s.angles) * sizeof(uint64_t), [&] {
     gpu::remember_frame(m, turns.data(), totals.data(), p.plan.signals.data(), chunks.data(), s.chunk_frames);
   });
 }
-
-struct Errors {
-  double y = 0, state = 0, peak_y = 1, peak_state = 1;
-  static void take(double& worst, double& peak, double expected, float found) {
-    peak = std::max(peak, std::abs(expected));
-    const double error = std::abs(expected - double(found));
-    worst = error <= worst ? worst : error;  // NaN shows
-  }
-};
 
 // One head of one signal, frame by frame.
 void compare(const Problem& p, size_t signal, size_t first_row, int head, Errors& errors) {
@@ -209,8 +195,7 @@ void compare_all(const Problem& p, double tolerance, bool rounds) {
   Errors errors;
   for (size_t signal = 0, row = 0; signal < 2; ++signal) {
     for (int head = 0; head < p.s.heads; ++head) compare(p, signal, row, head, errors);
-    row +=
-        (p.signals[signal].frames + size_t(p.s.chunk_frames) - 1) / size_t(p.s.chunk_frames) * size_t(p.s.chunk_frames);
+    row += emulation::rows_of(p.signals[signal].frames, p.s.chunk_frames);
   }
   CHECK(errors.y / errors.peak_y <= tolerance);
   CHECK(errors.state / errors.peak_state <= tolerance);

@@ -2,6 +2,7 @@
 #include "gpu/intrinsics.cuh"
 
 #include "gpu/ssd_kernels.cuh"
+#include "tests/emulation/segments.h"
 
 #include <catch2/catch.hpp>
 
@@ -13,6 +14,7 @@
 namespace {
 
 using namespace coil;
+using emulation::Errors;
 
 struct Shape {
   int heads, headdim, d_state, groups, frames, chunk_frames;
@@ -25,131 +27,130 @@ std::ostream& operator<<(std::ostream& out, const Shape& s) {
              << s.frames << " frames, chunks of " << s.chunk_frames << ", dt to " << s.dt_high;
 }
 
-struct Errors {
-  double y = 0, state = 0;
-};
+// Two signals of different lengths; rows after a signal's frames are NaN.
+struct Problem {
+  Shape s;
+  std::minstd_rand random;
+  std::vector<gpu::SignalPart> signals;
+  gpu::SegmentPlan plan;
+  int channels, group_channels, mixing, states, bc_stride, dt_stride;
+  std::vector<float> u, bc, z, dt, a, D, bias, y, table, before;
+  gpu::SsdArguments ssd{};
 
-// Two signals of different lengths through all steps; rows after a signal's frames are NaN.
-template <gpu::Precision kPrecision, int kStates, int kTiles>
-Errors run(const Shape& s, int warps) {
-  std::minstd_rand random(uint32_t(s.heads * 1000 + s.frames));
-  const auto uniform = [&](float low, float high) { return std::uniform_real_distribution<float>(low, high)(random); };
-  const int channels = s.heads * s.headdim, group_channels = channels / s.groups, mixing = s.groups * s.d_state,
-            states = channels * s.d_state;
-  const std::vector<gpu::SignalPart> signals{{size_t(s.frames), 0, 1}, {size_t(s.frames + 1) / 2, 2, 3}};
-  const gpu::SegmentPlan plan = gpu::plan_segment(signals, s.chunk_frames);
-  const size_t rows = plan.extent().rows();
-  const auto fill = [&](size_t width, float low, float high) {
-    std::vector<float> values(rows * width, std::nanf(""));
+  float uniform(float low, float high) { return std::uniform_real_distribution<float>(low, high)(random); }
+  std::vector<float> fill(int width, float low, float high) {
+    std::vector<float> values(plan.extent().rows() * size_t(width), std::nanf(""));
     for (size_t chunk = 0; chunk < plan.chunks.size(); ++chunk)
       for (size_t t = 0; t < size_t(plan.chunks[chunk].frames); ++t)
-        for (size_t i = 0; i < width; ++i)
-          values[(chunk * size_t(s.chunk_frames) + t) * width + i] = uniform(low, high);
+        for (size_t i = 0; i < size_t(width); ++i)
+          values[(chunk * size_t(s.chunk_frames) + t) * size_t(width) + i] = uniform(low, high);
     return values;
-  };
-  // B follows C, misaligned by one float.
-  const int bc_stride = 2 * mixing + 1, dt_stride = s.heads + 3;
-  const std::vector<float> u = fill(size_t(channels), -1, 1), bc = fill(size_t(bc_stride), -1, 1),
-                           z = fill(size_t(channels), -3, 3);
-  const std::vector<float> dt = fill(size_t(dt_stride), s.bias ? -6.0f : 1e-3f, s.bias ? -1.0f : s.dt_high);
-  std::vector<float> a, D, bias, y(rows * size_t(channels), std::nanf("")), table(size_t(4 * states));
-  for (int h = 0; h < s.heads; ++h)
-    a.push_back(uniform(-24, -1)), D.push_back(uniform(-1, 1)), bias.push_back(uniform(-1, 1));
-  for (float& h : table) h = uniform(-1, 1);
-  std::vector<float> carry(plan.chunks.size() * size_t(states), std::nanf("")),
-      sums(plan.chunks.size() * size_t(s.heads), std::nanf(""));
-  const std::vector<float> before = table;
+  }
 
-  gpu::SsdArguments ssd{};
-  ssd.channels = channels, ssd.d_state = s.d_state, ssd.headdim = s.headdim, ssd.group_channels = group_channels;
-  ssd.a = a.data(), ssd.dt = dt.data(), ssd.dt_stride = dt_stride;
-  if (s.bias) ssd.dt_bias = bias.data(), ssd.dt_min = 2e-3f, ssd.dt_max = s.dt_high;
-  ssd.u = u.data(), ssd.u_stride = channels;
-  ssd.C = bc.data(), ssd.B = bc.data() + mixing, ssd.bc_stride = bc_stride;
-  ssd.D = D.data();
-  if (s.gate) ssd.z = z.data(), ssd.z_stride = channels;
-  ssd.y = y.data(), ssd.y_stride = channels, ssd.table = table.data(), ssd.table_stride = size_t(states);
+  explicit Problem(const Shape& shape)
+      : s(shape),
+        random(uint32_t(s.heads * 1000 + s.frames)),
+        signals{{size_t(s.frames), 0, 1}, {size_t(s.frames + 1) / 2, 2, 3}},
+        plan(gpu::plan_segment(signals, s.chunk_frames)),
+        channels(s.heads * s.headdim),
+        group_channels(channels / s.groups),
+        mixing(s.groups * s.d_state),
+        states(channels * s.d_state),
+        bc_stride(2 * mixing + 1),  // B follows C, misaligned by one float
+        dt_stride(s.heads + 3) {
+    u = fill(channels, -1, 1), bc = fill(bc_stride, -1, 1), z = fill(channels, -3, 3);
+    dt = fill(dt_stride, s.bias ? -6.0f : 1e-3f, s.bias ? -1.0f : s.dt_high);
+    for (int h = 0; h < s.heads; ++h)
+      a.push_back(uniform(-24, -1)), D.push_back(uniform(-1, 1)), bias.push_back(uniform(-1, 1));
+    y.assign(plan.extent().rows() * size_t(channels), std::nanf(""));
+    table.resize(size_t(4 * states));
+    for (float& h : table) h = uniform(-1, 1);
+    before = table;
+
+    ssd.channels = channels, ssd.d_state = s.d_state, ssd.headdim = s.headdim, ssd.group_channels = group_channels;
+    ssd.a = a.data(), ssd.dt = dt.data(), ssd.dt_stride = dt_stride;
+    if (s.bias) ssd.dt_bias = bias.data(), ssd.dt_min = 2e-3f, ssd.dt_max = s.dt_high;
+    ssd.u = u.data(), ssd.u_stride = channels;
+    ssd.C = bc.data(), ssd.B = bc.data() + mixing, ssd.bc_stride = bc_stride;
+    ssd.D = D.data();
+    if (s.gate) ssd.z = z.data(), ssd.z_stride = channels;
+    ssd.y = y.data(), ssd.y_stride = channels, ssd.table = table.data(), ssd.table_stride = size_t(states);
+  }
+};
+
+template <gpu::Precision kPrecision, int kStates, int kTiles>
+void run(Problem& p, int warps) {
+  const Shape& s = p.s;
+  const std::vector<gpu::Chunk>& chunks = p.plan.chunks;
+  const size_t states = size_t(p.states);
+  std::vector<float> carry(chunks.size() * states, std::nanf("")), sums(chunks.size() * size_t(s.heads), std::nanf(""));
   const auto start = [&]<bool kTrue>() {
-    const int parts = channels / (16 * warps);
+    const int parts = p.channels / (16 * warps);
     emulation::Block block(
         unsigned(32 * warps),
         gpu::SsdShared<kPrecision, kStates, kTiles>{2 * warps, warps, kTrue, true}.floats() * sizeof(float), 1);
-    for (unsigned i = 0; i < unsigned(plan.chunks.size()) * unsigned(parts); ++i)
-      block.run(i, unsigned(plan.chunks.size()) * unsigned(parts), [&] {
-        gpu::ssd_chunks<kPrecision, kStates, kTiles, kTrue, 8, 1>(ssd, carry.data(), sums.data(), plan.chunks.data(),
+    const unsigned blocks = unsigned(chunks.size()) * unsigned(parts);
+    for (unsigned i = 0; i < blocks; ++i)
+      block.run(i, blocks, [&] {
+        gpu::ssd_chunks<kPrecision, kStates, kTiles, kTrue, 8, 1>(p.ssd, carry.data(), sums.data(), chunks.data(),
                                                                   s.chunk_frames, parts);
       });
   };
   start.template operator()<false>();
-  // the join, one chunk after another
-  for (size_t chunk = 0; chunk < plan.chunks.size(); ++chunk) {
-    const gpu::Chunk& c = plan.chunks[chunk];
-    for (int i = 0; i < states; ++i) {
-      float& h = carry[chunk * size_t(states) + size_t(i)];
-      const float end = h;
-      static std::vector<float> running;
-      running.resize(size_t(states));
-      if (c.first) running[size_t(i)] = table[size_t(c.state_in) * size_t(states) + size_t(i)];
-      h = running[size_t(i)];
-      if (!c.last)
-        running[size_t(i)] = std::exp2(sums[chunk * size_t(s.heads) + size_t(i / (s.headdim * s.d_state))]) * h + end;
-    }
-  }
+  emulation::join_states(chunks, p.table, states, states, sums, size_t(s.headdim * s.d_state), carry);
   start.template operator()<true>();
+}
 
-  Errors errors;
-  double peak_y = 1, peak_state = 1;
-  for (size_t signal = 0, row = 0; signal < 2; ++signal) {
-    std::vector<double> h(before.begin() + ptrdiff_t(2 * signal * size_t(states)),
-                          before.begin() + ptrdiff_t((2 * signal + 1) * size_t(states)));
-    for (size_t t = 0; t < signals[signal].frames; ++t) {
-      const size_t r = row + t;
-      for (int c = 0; c < channels; ++c) {
-        const int head = c / s.headdim, group = c / group_channels;
-        double step = dt[r * size_t(dt_stride) + size_t(head)];
-        if (s.bias) step = std::clamp(std::log1p(std::exp(step + double(bias[size_t(head)]))), 2e-3, double(s.dt_high));
-        const double x = u[r * size_t(channels) + size_t(c)], decay = std::exp2(step * double(a[size_t(head)]));
-        double sum = double(D[size_t(head)]) * x;
-        for (int n = 0; n < s.d_state; ++n) {
-          const size_t at = r * size_t(bc_stride) + size_t(group * s.d_state + n);
-          double& state = h[size_t(c * s.d_state + n)];
-          state = decay * state + step * x * double(bc[at + size_t(mixing)]);
-          sum += state * double(bc[at]);
-        }
-        if (s.gate) {
-          const double gate = z[r * size_t(channels) + size_t(c)];
-          sum *= gate / (1 + std::exp(-gate));
-        }
-        peak_y = std::max(peak_y, std::abs(sum));
-        const double difference = std::abs(sum - double(y[r * size_t(channels) + size_t(c)]));
-        errors.y = difference <= errors.y ? errors.y : difference;  // NaN shows
+// One signal, frame by frame.
+void compare(const Problem& p, size_t signal, size_t first_row, Errors& errors) {
+  const Shape& s = p.s;
+  const size_t states = size_t(p.states);
+  const float *old = p.before.data() + 2 * signal * states, *now = p.table.data() + (2 * signal + 1) * states;
+  std::vector<double> h(old, old + states);
+  for (size_t t = 0; t < p.signals[signal].frames; ++t) {
+    const size_t row = first_row + t;
+    for (int c = 0; c < p.channels; ++c) {
+      const size_t head = size_t(c / s.headdim), at = row * size_t(p.channels) + size_t(c);
+      double step = p.dt[row * size_t(p.dt_stride) + head];
+      if (s.bias) step = std::clamp(std::log1p(std::exp(step + double(p.bias[head]))), 2e-3, double(s.dt_high));
+      const double x = p.u[at], decay = std::exp2(step * double(p.a[head]));
+      double sum = double(p.D[head]) * x;
+      for (int n = 0; n < s.d_state; ++n) {
+        const size_t mix = row * size_t(p.bc_stride) + size_t(c / p.group_channels * s.d_state + n);
+        double& state = h[size_t(c * s.d_state + n)];
+        state = decay * state + step * x * double(p.bc[mix + size_t(p.mixing)]);
+        sum += state * double(p.bc[mix]);
       }
+      if (s.gate) sum *= double(p.z[at]) / (1 + std::exp(-double(p.z[at])));
+      Errors::take(errors.y, errors.peak_y, sum, p.y[at]);
     }
-    for (int i = 0; i < states; ++i) {
-      peak_state = std::max(peak_state, std::abs(h[size_t(i)]));
-      const double difference = std::abs(h[size_t(i)] - double(table[(2 * signal + 1) * size_t(states) + size_t(i)]));
-      errors.state = difference <= errors.state ? errors.state : difference;
-    }
-    row += (signals[signal].frames + size_t(s.chunk_frames) - 1) / size_t(s.chunk_frames) * size_t(s.chunk_frames);
   }
-  for (size_t chunk = 0; chunk < plan.chunks.size(); ++chunk)  // nothing is written after a signal
-    for (size_t t = size_t(plan.chunks[chunk].frames); t < size_t(s.chunk_frames); ++t)
-      CHECK(std::isnan(y[(chunk * size_t(s.chunk_frames) + t) * size_t(channels)]));
-  return {errors.y / peak_y, errors.state / peak_state};
+  for (size_t i = 0; i < states; ++i) Errors::take(errors.state, errors.peak_state, h[i], now[i]);
+}
+
+template <gpu::Precision kPrecision, int kStates, int kTiles>
+void check_shape(const Shape& s, int warps, double tolerance) {
+  INFO(s << ", " << warps << " warps, spans of " << kTiles);
+  Problem p(s);
+  run<kPrecision, kStates, kTiles>(p, warps);
+  Errors errors;
+  for (size_t signal = 0, row = 0; signal < 2; ++signal) {
+    compare(p, signal, row, errors);
+    row += emulation::rows_of(p.signals[signal].frames, s.chunk_frames);
+  }
+  for (size_t chunk = 0; chunk < p.plan.chunks.size(); ++chunk)  // nothing is written after a signal
+    for (size_t t = size_t(p.plan.chunks[chunk].frames); t < size_t(s.chunk_frames); ++t)
+      CHECK(std::isnan(p.y[(chunk * size_t(s.chunk_frames) + t) * size_t(p.channels)]));
+  CHECK(errors.y / errors.peak_y <= tolerance);
+  CHECK(errors.state / errors.peak_state <= tolerance);
+  if (kPrecision != gpu::Precision::float32) CHECK(errors.y > 1e-6);  // rounding has an effect
 }
 
 template <gpu::Precision kPrecision>
 void check(double tolerance) {
-  const auto in_spans = [&]<int kStates, int kTiles>(const Shape& s, int warps) {
-    const Errors errors = run<kPrecision, kStates, kTiles>(s, warps);
-    INFO(s << ", " << warps << " warps, spans of " << kTiles);
-    CHECK(errors.y <= tolerance);
-    CHECK(errors.state <= tolerance);
-    if (kPrecision != gpu::Precision::float32) CHECK(errors.y > 1e-6);  // rounding has an effect
-  };
   const auto at = [&]<int kStates>(const Shape& s, int warps) {
-    in_spans.template operator()<kStates, 1>(s, warps);
-    in_spans.template operator()<kStates, 2>(s, warps);
+    check_shape<kPrecision, kStates, 1>(s, warps, tolerance);
+    check_shape<kPrecision, kStates, 2>(s, warps, tolerance);
   };
   at.template operator()<16>({16, 8, 16, 1, 150, 64}, 8);  // two heads per warp
   at.template operator()<16>({4, 16, 16, 2, 33, 32}, 2);   // one head per warp, groups

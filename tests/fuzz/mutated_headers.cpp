@@ -11,7 +11,7 @@
 #include "base/error.h"
 #include "ssm/verify/golden.h"
 #include "ssm/verify/reference.h"
-#include "ssm/run/stream.h"
+#include "tests/fuzz/some_frames.h"
 #include "tests/support/random_network.h"
 #include "tests/support/temp_dir.h"
 
@@ -183,17 +183,7 @@ bool done_or_refused(const Do& action) {
   }
 }
 
-void run_a_little(const std::shared_ptr<const ssm::Model>& model) {
-  if (model->cost().macs_per_step > 1e6) return;
-  ssm::Stream stream(model);
-  constexpr size_t kFrames = 3;
-  std::vector<float> out(kFrames * static_cast<size_t>(model->config().d_output));
-  if (model->config().input_kind == ssm::InputKind::token_ids)
-    stream.process_tokens(std::vector<int32_t>{0, -1, 1 << 30}, out);
-  else
-    stream.process(std::vector<float>(kFrames * static_cast<size_t>(model->config().d_input), 1.0f), out);
-  CHECK(std::all_of(out.begin(), out.end(), [](float v) { return v * 0 == 0; }));
-}
+void run_a_little(const std::shared_ptr<const ssm::Model>& model) { CHECK(test::finite_for_some_frames(model)); }
 
 std::vector<std::string> corpus() {
   std::vector<std::string> files;

@@ -1,5 +1,6 @@
-"""Checks of the tree: dependencies between folders, links, format, comments, length of the README."""
+"""Checks of the tree: dependencies between folders, links, format, comments, length of functions and of the README."""
 
+import ast
 import os
 import pathlib
 import re
@@ -24,6 +25,9 @@ MAY_USE = {
 # The rooms of ssm, in the same order: each may use those before it.
 ROOMS_OF_SSM = ["machine", "kernels", "model", "layers", "run", "verify", "measure"]
 
+LONGEST_FUNCTION = 80  # lines
+LONG_KERNELS = {"scan_rows", "project", "gate_and_project", "expand", "recur", "mamba3_chunks", "ssd_chunks"}
+
 
 def files(*endings):
     for folder, below, names in os.walk(ROOT):
@@ -31,6 +35,40 @@ def files(*endings):
         for name in sorted(names):
             if name.endswith(endings):
                 yield pathlib.Path(folder, name)
+
+
+def functions_of_python(text):
+    """Names and lengths."""
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            yield node.name, node.end_lineno - node.lineno + 1
+
+
+def functions_of_cpp(text):
+    """Names and lengths of functions, also of members. Relies on clang-format: a function ends with a brace of its own
+    line, as far to the left as its first line."""
+    text = re.sub(r'R"(\w*)\((.*?)\)\1"', lambda raw: '""' + "\n" * raw[2].count("\n"), text, flags=re.S)
+    lines = [re.sub(r"\s*//.*|^#.*|^ ?(public|private|protected):$", "", line) for line in text.splitlines()]
+    first, opened = None, None  # the lines where a definition and its body begin
+    for number, line in enumerate(lines):
+        if not line or re.match(r"(inline )?namespace\b|extern .*\{$", line) or (first is None and line[0] in " }"):
+            continue
+        if first is None:
+            first = number
+        if opened is None:
+            if line.endswith("{"):
+                opened = number
+            elif line.endswith((";", "}")):
+                first = None
+        elif lines[opened].endswith("= {") and line.endswith("};"):
+            first = opened = None
+        elif line[0] == "}":
+            head = re.sub(r"__launch_bounds__\([^()]*\)", "", " ".join(lines[first : opened + 1]))
+            if re.match(r"(template <.*> *)?(struct|class|union)\b", head):
+                yield from functions_of_cpp("\n".join(line[2:] for line in lines[opened + 1 : number]))
+            elif line == "}":
+                yield re.search(r"([\w~]+|operator\S+) ?\(|$", head)[1], number - first + 1
+            first = opened = None
 
 
 class House(unittest.TestCase):
@@ -96,13 +134,19 @@ class House(unittest.TestCase):
             ("cli/process/output_meter", "cli/process/process_file"),
             ("plugin/session", "plugin/model_library"),
             ("plugin/processor", "plugin/editor/editor"),
+            ("plugin/store", "plugin/undo"),
+            ("plugin/undo", "plugin/changes"),
+            ("plugin/chain_player", "plugin/changes"),
+            ("plugin/changes", "plugin/loading"),
+            ("plugin/chain_editor", "plugin/remote"),
+            ("plugin/loading", "plugin/audition"),
+            ("plugin/audition", "plugin/processor"),
             ("gpu/conv", "gpu/scan"),
         )
         uses = {}
         for path in files(".h", ".cpp", ".cu", ".cuh"):
-            # plugin/processor_changes.cpp and gpu/conv_kernels.cuh are parts of their neighbours
-            parts = r"_(kernels|changes|cabinet|learning|audition|snapshots)$"
-            name = re.sub(parts, "", str(path.relative_to(ROOT).with_suffix("")))
+            # gpu/conv_kernels.cuh is a part of its neighbour
+            name = re.sub(r"_kernels$", "", str(path.relative_to(ROOT).with_suffix("")))
             for included in re.findall(r'^#include "([^"]+)\.\w+"', path.read_text(), re.M):
                 uses.setdefault(name, set()).add(re.sub(r"_kernels$", "", included))
 
@@ -127,6 +171,14 @@ class House(unittest.TestCase):
         for path in files(*endings):
             for number, line in enumerate(path.read_text().splitlines(), 1):
                 self.assertLessEqual(len(line), 120, f"{path.relative_to(ROOT)}:{number}")
+
+    def test_functions_are_short(self):
+        lengths = [(path, *found) for path in files(".py") for found in functions_of_python(path.read_text())]
+        for path in files(".h", ".cpp", ".c", ".cu", ".cuh"):
+            lengths += [(path, *found) for found in functions_of_cpp(path.read_text())]
+        long = [(path.relative_to(ROOT), *found) for path, *found in lengths if found[1] > LONGEST_FUNCTION]
+        self.assertEqual([found for found in long if found[1] not in LONG_KERNELS], [])
+        self.assertEqual({name for _, name, _ in long}, LONG_KERNELS)
 
     def test_names_of_tests_hold_no_semicolon(self):
         """Discovery cuts them there, and what is left names no test."""

@@ -119,6 +119,45 @@ TEST_CASE("the processor uses no heap, locks or exceptions, whatever the user do
   CHECK(calls == "");
 }
 
+TEST_CASE("snapshots and MIDI use no heap, locks or exceptions, not even while the user teaches") {
+  plugin::Processor processor;
+  processor.prepareToPlay(kRate, kAnnounced);
+  for (const int slot : {0, 1}) {
+    processor.load_file(slot, juce::File(test::overdrive_path().string()));
+    for (int i = 0; i < 500 && processor.status(slot).kind != plugin::SlotStatus::Kind::playing; ++i)
+      test::run_messages(10);
+    processor.set_active_slot(slot);
+    processor.parameters().mix->setValueNotifyingHost(slot == 0 ? 0.5f : 1.0f);
+    processor.store_snapshot(1 + slot);
+  }
+  const test::Planes sound = test::noise(2, kMostFrames);
+  juce::AudioBuffer<float> audio(2, kMostFrames);
+  const auto play = [&](const juce::MidiMessage& message) {
+    juce::MidiBuffer midi;
+    midi.addEvent(message, 0);
+    for (int c = 0; c < 2; ++c) audio.copyFrom(c, 0, sound[size_t(c)].data(), kMostFrames);
+    return test::forbidden_calls([&] { processor.processBlock(audio, midi); });
+  };
+  const auto teach = [&](const std::string& target, const juce::MidiMessage& message) {
+    processor.learn_midi(target);
+    CHECK(play(message) == "");
+    for (int i = 0; i < 100 && !processor.midi_setup().source_of(target); ++i) test::run_messages(10);
+    REQUIRE(processor.midi_setup().source_of(target));
+  };
+  const auto note = [](int number) { return juce::MidiMessage::noteOn(1, number, juce::uint8(100)); };
+  const auto controller = [](int number, int value) { return juce::MidiMessage::controllerEvent(1, number, value); };
+  teach("snapshot_a", note(36));
+  teach("snapshot_b", note(37));
+  teach("control_1", controller(74, 3));
+  juce::RangedAudioParameter& snapshot = *processor.parameters().snapshot;
+  for (int i = 0; i < 40; ++i) {
+    if (i == 20) processor.learn_midi("control_2");
+    if (i % 5 == 4) snapshot.setValue(snapshot.convertTo0to1(float(i % 3)));  // by the host
+    CHECK(play(i % 3 == 0 ? note(36 + i % 2) : controller(i % 2 ? 74 : 90, i)) == "");
+    if (i % 4 == 0) test::run_messages(5);
+  }
+}
+
 TEST_CASE("during a learning the audio thread uses no heap, locks, exceptions or system calls") {
   plugin::Processor processor;
   juce::AudioProcessor::BusesLayout layout;

@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "dsp/equaliser.h"
 #include "dsp/rig.h"
+#include "dsp/rig_chain.h"
 #include "tests/plugin/offline_rig.h"
 #include "tests/plugin/processor_calls.h"
 #include "tests/plugin/sessions.h"

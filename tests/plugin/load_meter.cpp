@@ -17,9 +17,9 @@ TEST_CASE("the load is the median of the blocks, and one interrupted block is no
   play(128, 0, 0);
   CHECK(meter.median() == Approx(0.2));
   CHECK(meter.worst() == Approx(0.2));
-  play(128, 128, 0.09);  // once
+  play(128, 128, 0.09);  // a single interruption
   CHECK(meter.worst() == Approx(0.2));
-  play(128, 4, 0.05);  // again and again
+  play(128, 4, 0.05);  // several
   CHECK(meter.worst() == Approx(0.5));
   CHECK(meter.median() == Approx(0.2));
   meter.reset();

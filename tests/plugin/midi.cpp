@@ -1,9 +1,8 @@
-// MIDI: what the user teaches moves parameters and recalls snapshots, and stays with the session.
+// MIDI: taught controllers and notes move parameters and recall snapshots, and are kept in the session.
 #include <catch2/catch.hpp>
 
 #include "tests/plugin/processor_calls.h"
 #include "tests/plugin/sessions.h"
-#include "tests/realtime/forbidden_calls.h"
 #include "tests/support/temp_dir.h"
 
 namespace {
@@ -84,7 +83,7 @@ TEST_CASE("one source has one target, and one target one source, and each change
   CHECK(processor.parameters().controls[0]->getValue() == 1);
 }
 
-TEST_CASE("a switch follows a controller's halves and is turned over by a note, a knob does not learn a note") {
+TEST_CASE("a controller's halves set a switch, a note toggles it, and a knob does not learn a note") {
   Playing playing;
   Processor& processor = playing.processor;
   auto& cabinet = *processor.parameters().cabinet_on;
@@ -150,7 +149,7 @@ TEST_CASE("program changes choose among the presets alone if the user says so") 
   processor.library().rescan();
 }
 
-TEST_CASE("a session keeps what was taught, and one from before opens without") {
+TEST_CASE("a session keeps what was taught, and an older session still opens") {
   Playing playing;
   teach(playing.processor, "control_2", controller(11, 64));
   teach(playing.processor, "snapshot_c", note(40));
@@ -164,26 +163,6 @@ TEST_CASE("a session keeps what was taught, and one from before opens without") 
   CHECK(other.parameters().controls[1]->getValue() == 1);
   open(other, test::overdrive_session());
   CHECK(other.midi_setup().links.empty());
-}
-
-TEST_CASE("MIDI uses no heap, locks or exceptions on the audio thread, not even while it learns") {
-  Playing playing;
-  Processor& processor = playing.processor;
-  processor.store_snapshot(1);
-  processor.parameters().mix->setValueNotifyingHost(0.5f);
-  processor.store_snapshot(2);
-  teach(processor, "control_1", controller(74, 3));
-  teach(processor, "snapshot_a", note(36));
-  teach(processor, "snapshot_b", note(37));
-  test::Planes sound = test::noise(2, kBlock);
-  std::array<float*, 2> channels{sound[0].data(), sound[1].data()};
-  juce::AudioBuffer<float> audio(channels.data(), 2, kBlock);
-  for (int i = 0; i < 60; ++i) {
-    juce::MidiBuffer midi = i % 3 == 0 ? note(36 + i % 2) : controller(i % 2 ? 74 : 90, i);
-    if (i == 30) processor.learn_midi("control_2");
-    CHECK(test::forbidden_calls([&] { processor.processBlock(audio, midi); }) == "");
-    if (i % 5 == 0) test::run_messages(5);
-  }
 }
 
 }  // namespace

@@ -124,7 +124,7 @@ TEST_CASE("cards and rigs say category and tags, and the search knows them") {
   CHECK(names(library.search("lead wide")) == std::vector<std::string>{"presets/night"});
 }
 
-TEST_CASE("favourites and the user's folders stay, and do not disturb the recent files") {
+TEST_CASE("favourites and the user's folders are kept, and do not disturb the recent files") {
   const Shelf shelf;
   fs::create_directories(shelf.dir / "mine" / "loud");
   fs::create_directories(shelf.dir / "mine" / "cabinets");

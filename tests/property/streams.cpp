@@ -13,6 +13,7 @@
 #include "ssm/verify/reference.h"
 #include "tests/support/runs.h"
 #include "tests/support/temp_dir.h"
+#include "tests/support/worst.h"
 
 namespace {
 
@@ -292,7 +293,7 @@ TEST_CASE("controls ramp linearly over 1024 frames, at once before the first fra
   double worst = 0;
   for (size_t i = 0; i < out.size(); ++i) {
     const double part = std::min(1.0, (static_cast<double>(i) + 1) / ssm::kControlRampFrames);
-    worst = std::max(worst, std::abs(out[i] - (shift(0.75) + (shift(0.25) - shift(0.75)) * part)));
+    test::take_worst(worst, std::abs(out[i] - (shift(0.75) + (shift(0.25) - shift(0.75)) * part)));
   }
   CHECK(worst <= tolerance);
 
@@ -305,7 +306,7 @@ TEST_CASE("controls ramp linearly over 1024 frames, at once before the first fra
   worst = 0;
   for (size_t i = 0; i < out.size(); ++i) {
     const double part = std::min(1.0, (static_cast<double>(i) + 1) / ssm::kControlRampFrames);
-    worst = std::max(worst, std::abs(out[i] - (halfway + (shift(0.0) - halfway) * part)));
+    test::take_worst(worst, std::abs(out[i] - (halfway + (shift(0.0) - halfway) * part)));
   }
   CHECK(worst <= tolerance);
 }

@@ -7,7 +7,7 @@
 
 namespace coil::test {
 
-// Gain, gate, equaliser and a cabinet with this number of taps.
+// Gain, gate, equaliser, doubler and a cabinet with this number of taps.
 std::vector<dsp::Stage> stages_without_latency(size_t taps);
 
 }  // namespace coil::test

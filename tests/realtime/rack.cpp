@@ -70,10 +70,10 @@ class Host {
     if (i % 3 == 0) rack.collect();
   }
 
-  // The i-th list: the usual three stages and up to five of all kinds, in another order each time.
+  // The i-th list: the usual three stages and up to six of all kinds, in another order each time.
   static std::vector<dsp::RackStage> stages(int i, const std::shared_ptr<const ssm::Model>& model) {
     std::vector<dsp::RackStage> list{{dsp::kModelsStage, {}, {}, 0}, {dsp::kTailStage, {}, {}, 0}};
-    for (int number = 0; number < 5; ++number) {
+    for (int number = 0; number < 6; ++number) {
       if ((i + number) % 3 == 0) continue;
       const auto version = static_cast<uint64_t>(i / 4);
       list.insert(list.begin() + (i + 2 * number) % static_cast<int>(list.size()),
@@ -83,7 +83,7 @@ class Host {
   }
 
   static std::unique_ptr<dsp::AudioProcessor> stage(int kind, const std::shared_ptr<const ssm::Model>& model) {
-    if (kind == 4) return std::make_unique<dsp::ModelStage>(model, std::span<const float>(), dsp::ModelStageSettings());
+    if (kind == 5) return std::make_unique<dsp::ModelStage>(model, std::span<const float>(), dsp::ModelStageSettings());
     return std::move(test::stages_without_latency(3000)[static_cast<size_t>(kind)].processor);
   }
 
@@ -126,7 +126,7 @@ TEST_CASE("a rack uses no heap, locks or exceptions while another thread swaps i
 TEST_CASE("each kind of stage uses no heap, locks or exceptions when it is added, moved, mixed, replaced and removed") {
   const auto networks = playable();
   const dsp::RackStage models{dsp::kModelsStage, {}, {}, 0};
-  for (int kind = 0; kind < 5; ++kind) {
+  for (int kind = 0; kind < 6; ++kind) {
     for (const double rate_hz : {44100.0, 48000.0}) {
       Host host(rate_hz);
       const auto stage = [&](uint64_t version) -> dsp::RackStage {

@@ -46,6 +46,36 @@ Shape cycle(test::Random& random, double period, double noise) {
   };
 }
 
+double after_repeats(RecentValues recent, double value, int repeats) {
+  for (int t = 0; t <= repeats; ++t) recent.add(value);
+  return recent.surprisal_of_standstill();
+}
+
+TEST_CASE("values that stay equal are unusual only where they hardly ever did") {
+  test::Random random(1);
+  RecentValues moving, young, rounded, holed;
+  for (int t = 0; t < 500; ++t) {
+    const double value = random.normal();
+    moving.add(value);
+    if (t < 150) young.add(value);
+    rounded.add(std::round(value));
+    holed.add(value, t % 5 == 0 ? 3 : 1);
+  }
+  CHECK(after_repeats(moving, 7.5, 5) == 0);
+  CHECK(after_repeats(moving, 7.5, 6) == Approx(2.4));
+  CHECK(after_repeats(moving, 7.5, 7) == Approx(2.8));
+  CHECK(after_repeats(moving, 7.5, 100) == Approx(2.8));
+  CHECK(after_repeats(holed, 7.5, 7) == Approx(2.8));
+  CHECK(after_repeats(young, 7.5, 50) == 0);
+  CHECK(after_repeats(rounded, 7.5, 50) == 0);
+  RecentValues again = moving;  // it stood still before
+  for (int t = 0; t < 20; ++t) again.add(1.25);
+  again.add(3);
+  CHECK(after_repeats(again, 7.5, 50) == 0);
+  // All memory is one value.
+  CHECK(after_repeats(moving, 7.5, 600) == 0);
+}
+
 TEST_CASE("a cycle is forecast across gaps of any length, to its noise") {
   for (const double period : {12.0, 61.0, 96.0, 180.5}) {
     for (const int steps : {2, 5, 25, 49, 97, 301}) {

@@ -125,7 +125,7 @@ TEST_CASE("a return after a gap is no event, a return to another level is one") 
 }
 
 // After a longer gap without records, the clock may have been set as well, so that more values are possible.
-TEST_CASE("counts that are higher after a gap are an event, though each of them may be chance") {
+TEST_CASE("counts that are higher after a gap are an event, even if each alone may be chance") {
   struct Case {
     int gap;
     double what;

@@ -97,7 +97,7 @@ TEST_CASE("the expected value follows from the others") {
   CHECK(off < 0.8 * moves);
 }
 
-TEST_CASE("missing and constant values are judged by nothing, and hide nothing") {
+TEST_CASE("missing and constant values raise no alarm, and hide none") {
   for (const int kind : {0, 1}) {
     int early = 0, in_time = 0;
     for (uint32_t seed = 0; seed < 20; ++seed) {
@@ -131,7 +131,7 @@ std::vector<Group::Verdict> verdicts(uint32_t seed, int cut, std::string* first_
   for (int t = 0; t < kRecords; ++t) {
     const auto values = plant.next([](auto& v, Plant&) { v[2] += 1.5; });
     for (int i = 0; i < kValues; ++i) {
-      if (i == 4 && t > 600 && t < 700) continue;  // it does not come
+      if (i == 4 && t > 600 && t < 700) continue;  // it is missing
       const std::string key = "s" + std::to_string(i);
       for (int again = 0; again < (i == 0 ? 3 : 1); ++again) {
         group->see(key, "v", values[size_t(i)]);
@@ -163,7 +163,7 @@ TEST_CASE("a group's rounds end with the slowest sensor, and its verdict comes w
   CHECK(in_time >= 9);
 }
 
-TEST_CASE("a group goes on from its bytes as if nothing had happened") {
+TEST_CASE("a group restored from its bytes continues as the original") {
   const auto whole = verdicts(3, -1);
   for (const int cut : {0, 3, 99, 650, 1010}) {
     const auto parts = verdicts(3, cut);

@@ -1,4 +1,4 @@
-// Times are written in the form of other times, so that they are read back as the same.
+// Times are written in the form of other times, and are read back unchanged.
 #include <catch2/catch.hpp>
 #include <string>
 

@@ -216,6 +216,16 @@ class Evaluation(unittest.TestCase):
             loss, 2 * 2 * 0.5 * 4 / values[20:24].sum()
         )  # all quantiles at one value: half the absolute error on average
 
+    def test_coverage(self):
+        values = np.arange(40.0)
+        values[24] = math.nan
+        task = Task("g", "n", values, [20, 30], 5, 1)
+        wide = np.tile(np.linspace(20, 32, 9), (5, 1))  # within: 20 to 23 of the first origin, 30 to 32 of the second
+        below, within, above = evaluate.coverages([task], {"m": [[wide, wide]]})["m"]["g"]
+        self.assertAlmostEqual(below, 0)
+        self.assertAlmostEqual(within, 7 / 9)
+        self.assertAlmostEqual(above, 2 / 9)
+
     def test_baselines_follow_a_season(self):
         values = np.tile([1.0, 5.0, 2.0, 9.0, 4.0], 40)
         naive = baselines.seasonal_naive(values[:100], 7, 5)

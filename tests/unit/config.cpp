@@ -270,8 +270,8 @@ TEST_CASE("state-spaces' own config") {
   CHECK(part<ssm::Mamba2Config>(parse(json), 0, 1).d_state == 128);  // upstream's defaults
   CHECK(part<ssm::Mamba2Config>(parse(json), 0, 1).headdim == 64);
 
-  for (const auto& [field, value] : std::vector<std::pair<const char*, Json>>{
-           {"d_intermediate", -1}, {"attn_layer_idx", {1}}, {"vocab_size", 0}, {"norm_epsilon", -1}}) {
+  for (const auto& [field, value] :
+       std::vector<std::pair<const char*, Json>>{{"d_intermediate", -1}, {"vocab_size", 0}, {"norm_epsilon", -1}}) {
     Json changed = json;
     changed[field] = value;
     refuses(changed, field);
@@ -287,6 +287,46 @@ TEST_CASE("state-spaces' own config") {
     changed["ssm_cfg"][field] = value;
     refuses(changed, std::string("ssm_cfg.") + field);
   }
+}
+
+TEST_CASE("state-spaces' attention layers") {
+  Json json = {
+      {"d_model", 24},
+      {"n_layer", 3},
+      {"vocab_size", 53},
+      {"sliding_window", 40},
+      {"ssm_cfg", {{"layer", "Mamba2"}, {"headdim", 8}}},
+      {"attn_layer_idx", {1}},
+      {"attn_cfg", {{"causal", true}, {"num_heads", 6}, {"num_heads_kv", 2}, {"rotary_emb_dim", 2}, {"d_conv", 4}}}};
+  const auto config = parse(json);
+  CHECK(part<ssm::Mamba2Config>(config, 0, 1).heads == 6);
+  const auto& attention = part<ssm::AttentionConfig>(config, 1, 1);
+  CHECK(attention.headdim == 4);
+  CHECK(attention.window == 40);
+  CHECK(attention.rope == std::vector<double>{1});
+  CHECK(attention.conv == "backbone.layers.1.mixer.conv1d");
+  CHECK(attention.conv_channels() == 40);
+  CHECK(attention.k.first_row == 24);
+  CHECK(attention.v.first_row == 32);
+  CHECK(attention.v.tensor_rows == 40);
+  for (const auto& [field, value] : std::vector<std::pair<const char*, Json>>{{"causal", false},
+                                                                              {"mlp_dim", 8},
+                                                                              {"rotary_emb_interleaved", true},
+                                                                              {"rotary_emb_dim", 6},
+                                                                              {"rotary_emb_dim", 3},
+                                                                              {"d_conv", 99},
+                                                                              {"num_heads", 5}}) {
+    Json changed = json;
+    changed["attn_cfg"][field] = value;
+    refuses(changed, std::string("attn_cfg.") + field);
+  }
+  json["attn_layer_idx"] = {3};
+  refuses(json, "attn_layer_idx must be a list of layers, from 0 to 2");
+  json["attn_layer_idx"] = {1};
+  json.erase("sliding_window");
+  refuses(json, "--window N");
+  json.erase("attn_cfg");
+  refuses(json, "attn_cfg.causal");
 }
 
 TEST_CASE("state-spaces' Mamba-3, MLPs behind the mixers and LayerNorm") {

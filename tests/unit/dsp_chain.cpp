@@ -9,9 +9,11 @@
 #include "dsp/chain.h"
 #include "dsp/convolver.h"
 #include "dsp/decibels.h"
+#include "dsp/doubler.h"
 #include "dsp/equaliser.h"
 #include "dsp/level_stages.h"
 #include "dsp/rig.h"
+#include "dsp/rig_chain.h"
 #include "tests/support/late.h"
 #include "tests/support/matrix_model.h"
 #include "tests/support/planes.h"
@@ -227,6 +229,37 @@ TEST_CASE("bypassing, mixing and restoring a stage does not click at any speed")
   }
 }
 
+TEST_CASE("a doubler adds a voice that is late, drifts, and stands where spread says") {
+  const auto play = [](const dsp::DoublerSettings& settings, Planes planes) {
+    dsp::Doubler doubler(settings);
+    doubler.prepare({48000, 64, static_cast<int>(planes.size())});
+    test::Random random(1);
+    return test::run_all(doubler, std::move(planes), test::random_blocks(planes[0].size(), random));
+  };
+  test::Random random(5);
+  const Planes in = {test::random_signal(9600, random), test::random_signal(9600, random)};
+  const dsp::DoublerSettings still{10, 0, -6, 1};  // 480 frames
+  const float level = dsp::db_to_gain(-6);
+  Planes out = play(still, in);
+  CHECK(out[0] == in[0]);
+  for (size_t i = 0; i < 9600; ++i) REQUIRE(out[1][i] == Approx(i < 480 ? 0 : level * in[1][i - 480]).margin(1e-6));
+  out = play({10, 0, -6, 0}, in);
+  for (size_t i = 480; i < 9600; ++i)
+    for (size_t c = 0; c < 2; ++c) REQUIRE(out[c][i] == Approx(in[c][i] + level / 2 * in[1][i - 480]).margin(1e-6));
+  out = play(still, {in[0]});
+  for (size_t i = 480; i < 9600; ++i) REQUIRE(out[0][i] == Approx(in[0][i] + level / 2 * in[0][i - 480]).margin(1e-6));
+
+  // A drifting voice of a tone is that tone with a phase that moves as far as the settings say.
+  const double hz = 1000, drift = 0.002;
+  const Signal tone = test::sine(hz, 48000, 3 * 48000);
+  const Signal voice = play({20, 2, 0, 1}, {tone, tone})[1];
+  for (size_t i = 1200; i < tone.size(); i += 7) {
+    const double seconds = static_cast<double>(i) / 48000;
+    const double late = 0.02 + drift * std::sin(2 * std::numbers::pi * dsp::Doubler::kDriftHz * seconds);
+    REQUIRE(voice[i] == Approx(0.5 * std::sin(2 * std::numbers::pi * hz * (seconds - late))).margin(1e-3));
+  }
+}
+
 TEST_CASE("a rig's file survives writing and reading, and errors name the fault") {
   const std::string text = R"({"rig": 1, "name": "Lead", "category": "Guitar", "tags": ["bright"], "input_db": 3,
       "output_db": -2.5, "input_dbu": 12.5, "mix": 0.75, "embedded": {"models": {"00": "AQID"}, "responses": {"11":
@@ -237,9 +270,10 @@ TEST_CASE("a rig's file survives writing and reading, and errors name the fault"
       {"type": "cabinet", "name": "4x12", "microphones": [{"file": "a.wav"}, {"file": "b.wav", "level_db": -3,
        "pan": 0.5, "delay_ms": 1.5, "inverted": true}]},
       {"type": "equaliser", "bands": [{"gain_db": 3}, {"kind": "bell", "hz": 800, "gain_db": -4, "q": 2}],
-       "low_cut_hz": 80}]})";
+       "low_cut_hz": 80}, {"type": "doubler", "delay_ms": 12, "spread": 0.5}]})";
   const dsp::Rig rig = dsp::read_rig(text, "lead.coil");
-  REQUIRE(rig.stages.size() == 5);
+  REQUIRE(rig.stages.size() == 6);
+  CHECK(std::get<dsp::DoublerSettings>(rig.stages[5].kind) == dsp::DoublerSettings{12, 1, 0, 0.5f});
   CHECK(rig.warnings.empty());
   CHECK(rig.stages[3].name == "4x12");
   CHECK(std::get<dsp::RigModel>(rig.stages[2].kind).controls.at("drive") == 7);

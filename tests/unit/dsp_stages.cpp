@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "dsp/cabinet.h"
 #include "dsp/decibels.h"
+#include "dsp/doubler.h"
 #include "dsp/equaliser.h"
 #include "dsp/level_stages.h"
 #include "dsp/model_stage.h"
@@ -161,7 +162,7 @@ class Counted final : public dsp::AudioProcessor {
   std::atomic<int>& live_;
 };
 
-TEST_CASE("stages that keep their place go on, others are made anew, and what has left is freed") {
+TEST_CASE("stages that keep their place continue, others are made anew, and removed ones are freed") {
   std::atomic<int> made = 0, live = 0;
   const auto counted = [&](int number, uint64_t version = 1) -> RackStage {
     return {number, "counted", [&] { return std::make_unique<Counted>(made, live); }, version};
@@ -250,7 +251,7 @@ TEST_CASE("a further model gets the level that its card states, as far as levels
 // Stages of all kinds, whose gain for a low tone is about 1.
 RackStage some_stage(int number, uint64_t version, test::Random& random) {
   const auto of = [&](auto make) { return RackStage{number, "stage", std::move(make), version}; };
-  switch (random.whole(0, 5)) {
+  switch (random.whole(0, 6)) {
     case 0:
       return stage<dsp::GainStage>(number, version, random.pick({-2.0f, 2.0f}));
     case 1:
@@ -270,6 +271,8 @@ RackStage some_stage(int number, uint64_t version, test::Random& random) {
       const auto response = std::make_shared<const dsp::ImpulseResponse>(dsp::ImpulseResponse{{taps}, kRate});
       return of([response] { return std::make_unique<dsp::Cabinet>(dsp::CabinetSettings{{{response}}, false}); });
     }
+    case 5:
+      return stage<dsp::Doubler>(number, version, dsp::DoublerSettings{10, 1, -6, random.pick({0.0f, 0.5f})});
     default:
       return stage<test::Late>(number, version, random.pick({1, 64, 333}));
   }

@@ -19,7 +19,7 @@ struct NetlistKnob {
 struct NetlistStage {
   std::string node;
   double peak_volts = 1;    // at digital full scale
-  double high_pass_hz = 0;  // its sound is taken behind a high-pass of one pole, whose part the filter then leaves out
+  double high_pass_hz = 0;  // its output passes a one-pole high-pass, which the filter then leaves out
 };
 
 struct Statement {

@@ -16,7 +16,7 @@ namespace {
 
 constexpr double kRateHz = 48000;
 constexpr long kPieceFrames = 512;
-constexpr double kTapeSettles = 1;  // seconds: the first swings of a tape's bias leave an offset in what follows it
+constexpr double kTapeSettles = 1;  // seconds: the first periods of a tape's bias leave an offset that decays
 
 // y = x - low, where low follows x with a pole at exp(-2 pi hz / rate); netlist_filter.py has the same response.
 void pass_high(std::vector<float>& sound, double hz) {

@@ -21,7 +21,7 @@ constexpr size_t kMostControls = 24, kMostStates = 48;
 constexpr size_t kTapeMemory = 3;  // values
 
 // The buffers of run(); all except `parts` are interleaved by lane. In the search for the operating point, step_s is 0:
-// the tape's bias stands still.
+// the tape's bias does not advance.
 struct Run {
   const std::vector<Part>* parts;
   size_t states, controls, currents;
@@ -97,7 +97,7 @@ class Newton {
       memory_[k] = {at(kTapeMemory * k), at(kTapeMemory * k + 1), at(kTapeMemory * k + 2)};
   }
 
-  // Ends a step: tapes keep what they have become.
+  // Ends a step: tapes keep their new state.
   void keep() {
     for (size_t k = 0; k < tapes_.size(); ++k) memory_[k] = next_[k];
   }

@@ -1,5 +1,5 @@
-"""Zero-shot forecasts of the exported presets by the engine, compared with baselines: mean absolute scaled error and
-weighted quantile loss on the series of benchmarks.py. The results are not used in training."""
+"""Zero-shot forecasts of the exported presets by the engine, compared with baselines: mean absolute scaled error,
+weighted quantile loss, and coverage, on the series of benchmarks.py. The results are not used in training."""
 import argparse
 import json
 import math
@@ -72,6 +72,26 @@ def scores(task, quantiles):
     return (float(np.mean(errors)) if errors else math.nan), loss / max(size, 1e-12)
 
 
+def coverage(task, quantiles):
+    """the shares of values below the lowest quantile, between it and the highest, and above; nominal: 0.1, 0.8, 0.1"""
+    actual = np.concatenate([task.values[origin : origin + task.horizon] for origin in task.origins])
+    known = np.isfinite(actual)
+    bounds = np.concatenate(list(quantiles))[known]
+    below, above = np.mean(actual[known] < bounds[:, 0]), np.mean(actual[known] > bounds[:, -1])
+    return [float(below), float(1 - below - above), float(above)]
+
+
+def coverages(tasks, results):
+    """per method and group, means over the series"""
+    return {
+        name: {
+            group: np.mean([coverage(t, q) for t, q in zip(tasks, quantiles) if t.group == group], axis=0).tolist()
+            for group in dict.fromkeys(t.group for t in tasks)
+        }
+        for name, quantiles in results.items()
+    }
+
+
 def summary(tasks, results):
     """per method and group, MASE and weighted quantile loss, means over series, and over groups the geometric mean
     of the ratio to seasonal naive
@@ -125,9 +145,19 @@ def main(argv=None):
     print(f"{'MASE | wQL':16s}" + "".join(f"{h:>21s}" for h in heads))
     for name, row in table.items():
         print(f"{name:16s}" + "".join(f"{row[h][0]:12.3f} | {row[h][1]:6.4f}" for h in heads))
+    covered = coverages(tasks, results)
+    print("share of values below the 10 % quantile | from it to the 90 % quantile | above")
+    for name, row in covered.items():
+        print(f"{name:16s}" + "".join("  {:5.1%} | {:5.1%} | {:5.1%}".format(*row[h]) for h in row))
     if o.json:
-        measure = "MASE and weighted quantile loss, means over series"
-        o.json.write_text(json.dumps({"measure": measure, "every": o.every, "table": table, "series": each}, indent=1))
+        report = {
+            "measure": "MASE and weighted quantile loss, means over series; coverage: below, within, above",
+            "every": o.every,
+            "table": table,
+            "coverage": covered,
+            "series": each,
+        }
+        o.json.write_text(json.dumps(report, indent=1))
 
 
 if __name__ == "__main__":

@@ -34,9 +34,9 @@ def rows(path, delimiter=","):
         return list(csv.reader(file, delimiter=delimiter))
 
 
-def telemetry(folder):
+def telemetry(folder, spacecraft="*"):
     """(values (records, 1), labels; -1: not judged), one channel each"""
-    for path in sorted(folder.glob("*/*_test.csv.gz")):
+    for path in sorted(folder.glob(f"{spacecraft}/*_test.csv.gz")):
         before = [float(r[0]) for r in rows(path.with_name(path.name.replace("_test", "_train")))[1:]]
         after = rows(path)[1:]
         values = np.array(before + [float(r[0]) for r in after])[:, None]

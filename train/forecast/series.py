@@ -7,14 +7,15 @@ from . import events, processes, sampling, seasons
 from .draws import Draws, standard
 from .normaliser import HORIZONS, normalise
 
-#                  share  trend season process kernels walk  noise
+#               share  trend season process kernels walk  noise  size of the noise
 RECIPES = {
-    "seasonal": (0.40, 0.45, 1.00, 0.45, 0.05, 0.10, 0.75),
-    "stochastic": (0.17, 0.20, 0.00, 0.70, 0.10, 0.40, 0.35),
-    "kernels": (0.13, 0.30, 0.15, 0.00, 1.00, 0.05, 0.40),
-    "walk": (0.08, 0.10, 0.10, 0.15, 0.00, 1.00, 0.20),
-    "trend": (0.08, 1.00, 0.20, 0.30, 0.00, 0.10, 0.70),
-    "anything": (0.14, 0.50, 0.50, 0.50, 0.50, 0.50, 0.50),
+    "seasonal": (0.33, 0.45, 1.00, 0.45, 0.05, 0.10, 0.75, 1.0),
+    "clean": (0.15, 0.60, 1.00, 0.10, 0.15, 0.00, 0.60, 0.02),
+    "stochastic": (0.14, 0.20, 0.00, 0.70, 0.10, 0.40, 0.35, 1.0),
+    "kernels": (0.12, 0.30, 0.15, 0.00, 1.00, 0.05, 0.40, 1.0),
+    "walk": (0.07, 0.10, 0.10, 0.15, 0.00, 1.00, 0.20, 1.0),
+    "trend": (0.07, 1.00, 0.20, 0.30, 0.00, 0.10, 0.70, 1.0),
+    "anything": (0.12, 0.50, 0.50, 0.50, 0.50, 0.50, 0.50, 1.0),
 }
 FAR = 1e4  # in standard deviations: larger values are clamped
 
@@ -23,10 +24,10 @@ def mixtures(draws, series, steps):
     """(series, steps), finite and of about unit variance"""
     table = torch.tensor(list(RECIPES.values()), device=draws.device)
     recipe = torch.multinomial(table[:, 0], series, replacement=True, generator=draws.generator)
-    present = draws.uniform(series, 6) < table[recipe, 1:]
+    present = draws.uniform(series, 6) < table[recipe, 1:7]
     weight = torch.exp(0.9 * draws.normal(series, 6)) * present
     # from a thousandth of the other components to more than them
-    weight[:, 5] = draws.log_uniform(series, low=0.003, high=3) * present[:, 5]
+    weight[:, 5] = draws.log_uniform(series, low=0.003, high=3) * present[:, 5] * table[recipe, 7]
     volatility = torch.exp(
         draws.uniform(series, 1, high=1)
         * draws.chance(0.3, series, 1)

@@ -7,7 +7,6 @@ import argparse
 import pathlib
 import time
 
-import numpy as np
 import torch
 
 from flat_layout import layout
@@ -23,6 +22,7 @@ RATES = {"watch": 2.5e-3, "watch_mamba": 2.5e-3, "watch_small": 5e-3}
 SLOW, SLOW_RATE = ("kernel.log_dt", "kernel.log_A_real", "kernel.A_imag", "mixer.dt_bias", "mixer.A_log"), 0.3
 WARM_UP_STEPS, FLOOR = 300, 0.01
 AVERAGE = 0.999
+NEARLY_EXACT = 0.03  # below this loss, a series loses its weight in the objective
 VALIDATION_SEED, VALIDATION_SERIES = 1_000_003, 512
 
 
@@ -31,7 +31,7 @@ def say(*words):
 
 
 def pinball(y, x, x_ref, D, seen, valid):
-    """mean over the scored steps, horizons and quantiles of twice the pinball loss in asinh space"""
+    """per series, the mean over the scored steps, horizons and quantiles of twice the pinball loss in asinh space"""
     target = targets(x, x_ref, D)
     horizons = target.shape[-1]
     weight = (seen.unfold(1, horizons, 1)[:, 1:] & valid[..., None]).float()
@@ -39,7 +39,14 @@ def pinball(y, x, x_ref, D, seen, valid):
     loss = 0.0
     for i, q in enumerate(QUANTILES):
         loss = loss + torch.maximum(q * error[..., i], (q - 1) * error[..., i])
-    return 2 / len(QUANTILES) * (loss * weight).sum() / weight.sum()
+    return 2 / len(QUANTILES) * (loss * weight).sum((1, 2)) / weight.sum((1, 2)).clamp(min=1)
+
+
+def objective(*batch):
+    """The mean logarithm of the series' losses: a series that can be forecast to a hundredth of its step weighs as much
+    as one that is mostly noise. Forecasts are judged relative to each series, too.
+    """
+    return torch.log(pinball(*batch) + NEARLY_EXACT).mean()
 
 
 class Job:
@@ -66,7 +73,7 @@ class Job:
         self.model = Forecaster(SHAPES[name], self.parameters, chunk, dtype, compiled)
         # compiling again for passes without gradient would take longer than it saves
         self.uncompiled = Forecaster(SHAPES[name], self.parameters, chunk, dtype)
-        self.loss_of = torch.compile(pinball, dynamic=False) if compiled else pinball
+        self.loss_of = torch.compile(objective, dynamic=False) if compiled else objective
         self.loss, self.skipped = (torch.zeros((), device=device) for _ in range(2))
         self.steps, self.first_step, self.records, self.seconds, self.history = 0, 0, 0, 0.0, []
 
@@ -103,31 +110,33 @@ class Job:
 
     @torch.no_grad()
     def mark(self, validation, batch):
-        """the loss of the averaged weights on the validation series"""
+        """the objective of the averaged weights on the validation series"""
         kept = self.weights.clone()
         self.weights.copy_(self.average)
         losses = []
         for first in range(0, len(validation), batch):
             frames, *rest = validation.rows(first, first + batch)
-            losses.append(pinball(self.uncompiled(frames), *rest).item())
+            losses.append(pinball(self.uncompiled(frames), *rest))
         self.weights.copy_(kept)
+        losses = torch.cat(losses)
         self.history.append(
             {
                 "steps": self.steps,
                 "records": self.records,
                 "seconds": round(self.seconds, 1),
-                "validation_loss": float(np.mean(losses)),
+                "validation_loss": losses.mean().item(),
+                "validation_log_loss": torch.log(losses + NEARLY_EXACT).mean().item(),
                 "training_loss": self.loss.item(),
             }
         )
-        return self.history[-1]["validation_loss"]
+        return self.history[-1]["validation_log_loss"]
 
     def rounding(self, batch):
-        """the loss as trained, and in float32 without compilation"""
+        """the objective as trained, and in float32 without compilation"""
         frames, *rest = (t[:4] for t in batch)
         with torch.no_grad():
             models = (self.uncompiled, Forecaster(SHAPES[self.name], self.parameters, self.chunk))
-            return tuple(pinball(model(frames), *rest).item() for model in models)
+            return tuple(objective(model(frames), *rest).item() for model in models)
 
     def record(self):
         return {
@@ -187,7 +196,7 @@ class Batches:
         return rows
 
 
-def main(argv=None):
+def options_of(argv):
     a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     a.add_argument("--out", type=pathlib.Path, required=True, help="folder for the checkpoint")
     a.add_argument("--jobs", nargs="+", default=["watch", "watch_small"], choices=SHAPES)
@@ -213,102 +222,133 @@ def main(argv=None):
     a.add_argument("--seed", type=int, default=1)
     a.add_argument("--device", choices=("cuda", "cpu"), default="cuda" if torch.cuda.is_available() else "cpu")
     a.add_argument("--no-compile", action="store_true")
-    o = a.parse_args(argv)
-    start = time.time()
-    stop = start + o.seconds - o.reserve
-    o.out.mkdir(parents=True, exist_ok=True)
+    return a.parse_args(argv)
 
-    on_gpu = o.device == "cuda"
-    compiled = on_gpu and not o.no_compile
-    torch.backends.cuda.matmul.allow_tf32 = True
-    jobs = [
-        Job(name, o.device, o.seed, torch.bfloat16 if on_gpu else torch.float32, compiled, o.chunk) for name in o.jobs
-    ]
-    pools = 0
-    if o.checkpoint_in:
-        pools = checkpoint.read_record(o.checkpoint_in)["pools"]
-        for job in jobs:
-            job.load_state(o.checkpoint_in)
-    batches = Batches(o.seed, pools, o.pool, o.steps, o.batch, o.device)
-    validation = Pool(VALIDATION_SEED, max(o.batch, VALIDATION_SERIES // o.batch * o.batch), o.steps, o.device)
-    first = batches.next()
-    say("series", o.steps, "x", o.batch, "a batch; pool drawn in", round(batches.drawing_seconds, 2), "s")
-    for job in jobs:
-        as_trained, plain = job.rounding(first)
-        say(
-            job.name,
-            job.count,
-            "parameters, from step",
-            job.steps,
-            f"loss as trained {as_trained:.5f}, in float32 {plain:.5f}",
-        )
 
-    def mark():
-        say("validation", {j.name: (j.steps, round(j.mark(validation, o.batch), 5)) for j in jobs})
+class Run:
+    """All jobs on the same batches, until the time or the number of steps is used up."""
 
-    def save(states):
-        for job in jobs:
+    def __init__(self, options):
+        o = self.options = options
+        self.start = time.time()
+        self.stop = self.start + o.seconds - o.reserve
+        self.on_gpu = o.device == "cuda"
+        dtype, compiled = torch.bfloat16 if self.on_gpu else torch.float32, self.on_gpu and not o.no_compile
+        self.jobs = [Job(name, o.device, o.seed, dtype, compiled, o.chunk) for name in o.jobs]
+        pools = 0
+        if o.checkpoint_in:
+            pools = checkpoint.read_record(o.checkpoint_in)["pools"]
+            for job in self.jobs:
+                job.load_state(o.checkpoint_in)
+        self.batches = Batches(o.seed, pools, o.pool, o.steps, o.batch, o.device)
+        self.validation = Pool(VALIDATION_SEED, max(o.batch, VALIDATION_SERIES // o.batch * o.batch), o.steps, o.device)
+        self.first = self.batches.next()
+        self.lost, self.racing, self.decaying = {}, bool(o.race), False
+        self.done, self.queue = 0, []
+
+    def introduce(self):
+        o = self.options
+        say("series", o.steps, "x", o.batch, "a batch; pool drawn in", round(self.batches.drawing_seconds, 2), "s")
+        for job in self.jobs:
+            as_trained, plain = job.rounding(self.first)
+            say(
+                job.name,
+                job.count,
+                "parameters, from step",
+                job.steps,
+                f"loss as trained {as_trained:.5f}, in float32 {plain:.5f}",
+            )
+
+    def mark(self):
+        marks = {}
+        for job in self.jobs:
+            log_loss = job.mark(self.validation, self.options.batch)
+            marks[job.name] = (job.steps, round(log_loss, 5), round(job.history[-1]["validation_loss"], 5))
+        say("validation", marks)
+
+    def save(self, states):
+        folder = self.options.out
+        for job in self.jobs:
             if states:
-                job.save_state(o.out)
-            checkpoint.write_average(o.out, job.name, job.average.cpu().numpy())
-        arguments = {k: v.name if isinstance(v, pathlib.Path) else v for k, v in vars(o).items()}
+                job.save_state(folder)
+            checkpoint.write_average(folder, job.name, job.average.cpu().numpy())
+        arguments = {k: v.name if isinstance(v, pathlib.Path) else v for k, v in vars(self.options).items()}
         checkpoint.write_record(
-            o.out,
+            folder,
             {
                 "arguments": arguments,
-                "pools": batches.pool_number,
-                "race": lost,
-                "jobs": {j.name: dict(j.record(), resume=j.saved) for j in jobs},
+                "pools": self.batches.pool_number,
+                "race": self.lost,
+                "jobs": {j.name: dict(j.record(), resume=j.saved) for j in self.jobs},
             },
         )
 
-    lost, racing, decaying = {}, bool(o.race), False
-    done, queue = 0, []
-    before, records = time.time(), 0
-    next_word, next_mark = 0.0, time.time() + 60
-    while time.time() < stop and done < o.max_steps:
-        now = time.time()
-        if o.decay_seconds and not decaying and now > stop - o.decay_seconds:
-            decaying = True
-            save(states=True)
-        factor = max(FLOOR, (stop - now) / o.decay_seconds) if decaying else 1.0
-        batch = first if done == 0 else batches.next()
-        for job in jobs:
+    def step(self):
+        """one batch for all jobs"""
+        now, decay_seconds = time.time(), self.options.decay_seconds
+        if decay_seconds and not self.decaying and now > self.stop - decay_seconds:
+            self.decaying = True
+            self.save(states=True)
+        factor = max(FLOOR, (self.stop - now) / decay_seconds) if self.decaying else 1.0
+        batch = self.first if self.done == 0 else self.batches.next()
+        for job in self.jobs:
             job.step(batch, factor)
-        done += 1
-        records += o.batch * o.steps
-        if on_gpu:
-            queue.append(torch.cuda.Event())
-            queue[-1].record()
-            if len(queue) > 3:
-                queue.pop(0).synchronize()
-        for job in jobs:
+        self.done += 1
+        if self.on_gpu:
+            self.queue.append(torch.cuda.Event())
+            self.queue[-1].record()
+            if len(self.queue) > 3:
+                self.queue.pop(0).synchronize()
+        for job in self.jobs:
             job.seconds += time.time() - now
-        if done in (1, 2, 20) or time.time() > next_word:
-            passed = time.time() - before
-            say(
-                "step",
-                done,
-                {j.name: round(j.loss.item(), 4) for j in jobs},
-                f"{records / passed / 1e6:.2f} M records/s, drawing {batches.drawing_seconds:.1f} s in all",
-            )
-            before, records, next_word = time.time(), 0, time.time() + 20
-        if racing and time.time() - start > o.race_seconds:
-            racing = False
-            mark()
-            best = min(o.race, key=lambda name: next(j for j in jobs if j.name == name).history[-1]["validation_loss"])
-            lost = {j.name: j.record() for j in jobs if j.name in o.race and j.name != best}
-            jobs = [j for j in jobs if j.name not in lost]
-            say("the race goes to", best)
-        if time.time() > next_mark:
-            mark()
-            next_mark = time.time() + 60
-    mark()
-    save(states=not decaying)
+
+    def end_race(self):
+        self.racing = False
+        self.mark()
+        racers = [j for j in self.jobs if j.name in self.options.race]
+        best = min(racers, key=lambda j: j.history[-1]["validation_log_loss"]).name
+        self.lost = {j.name: j.record() for j in racers if j.name != best}
+        self.jobs = [j for j in self.jobs if j.name not in self.lost]
+        say("the race goes to", best)
+
+    def train(self):
+        o = self.options
+        before, records = time.time(), 0
+        next_word, next_mark = 0.0, time.time() + 60
+        while time.time() < self.stop and self.done < o.max_steps:
+            self.step()
+            records += o.batch * o.steps
+            if self.done in (1, 2, 20) or time.time() > next_word:
+                say(
+                    "step",
+                    self.done,
+                    {j.name: round(j.loss.item(), 4) for j in self.jobs},
+                    f"{records / (time.time() - before) / 1e6:.2f} M records/s, "
+                    f"drawing {self.batches.drawing_seconds:.1f} s in all",
+                )
+                before, records, next_word = time.time(), 0, time.time() + 20
+            if self.racing and time.time() - self.start > o.race_seconds:
+                self.end_race()
+            if time.time() > next_mark:
+                self.mark()
+                next_mark = time.time() + 60
+
+
+def main(argv=None):
+    o = options_of(argv)
+    o.out.mkdir(parents=True, exist_ok=True)
+    torch.backends.cuda.matmul.allow_tf32 = True
+    run = Run(o)
+    run.introduce()
+    if o.checkpoint_in:
+        run.mark()
+    run.train()
+    run.mark()
+    run.save(states=not run.decaying)
     say(
         "done",
-        {j.name: (j.steps, f"{j.records / 1e9:.3f} G records", int(j.skipped.item())) for j in jobs},
-        f"drawing {batches.drawing_seconds:.1f} s",
+        {j.name: (j.steps, f"{j.records / 1e9:.3f} G records", int(j.skipped.item())) for j in run.jobs},
+        f"drawing {run.batches.drawing_seconds:.1f} s",
     )
 
 

@@ -132,14 +132,6 @@ def of_nab(folder):
         yield np.asarray(values)[:, None], labels
 
 
-def of_telemetry(folder, spacecraft):
-    for path in sorted((folder / spacecraft).glob("*_test.csv.gz")):
-        before = [float(r[0]) for r in second_look.rows(path.with_name(path.name.replace("_test", "_train")))[1:]]
-        after = second_look.rows(path)[1:]
-        values = np.array(before + [float(r[0]) for r in after])[:, None]
-        yield values, np.array([-1] * len(before) + [int(float(r[1])) for r in after])
-
-
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=pathlib.Path, required=True)
@@ -149,8 +141,8 @@ def main(argv=None):
     options = parser.parse_args(argv)
     sets = {
         "NAB": list(of_nab(options.data / "nab")),
-        "SMAP": list(of_telemetry(options.data / "smap_msl", "smap")),
-        "MSL": list(of_telemetry(options.data / "smap_msl", "msl")),
+        "SMAP": list(second_look.telemetry(options.data / "smap_msl", "smap")),
+        "MSL": list(second_look.telemetry(options.data / "smap_msl", "msl")),
     }
     results = {}
     for name, recordings in sets.items():

@@ -2,9 +2,10 @@
 
 import csv
 import json
+import shutil
 import tomllib
 
-from preset import chain_file, netlist_filter, sound
+from preset import bends, chain_file, netlist_filter, sound
 
 
 # What `coil capture` calls these networks in front of a filter.
@@ -28,10 +29,28 @@ def front_knobs(texts, names):
     return [name for name in names if name not in texts["filter"]["knobs"]]
 
 
+def bent(options, netlist_path):
+    """The knobs of the first network, with what their bends add. A slow path would hear them as they are."""
+    names = list(netlist_filter.Network(netlist_path).knobs)
+    texts = options.texts if options.network == "plain" else {}
+    return bends.Bends(texts, netlist_path, front_knobs(options.texts, names))
+
+
 def card_of(netlist):
     """Enough for the engine to know the knobs."""
     controls = [{"name": name, "min": k[0], "max": k[1], "default": k[2]} for name, k in netlist.knobs.items()]
     return {"name": "", "sample_rate": sound.RATE_HZ, "channels": 1, "controls": controls}
+
+
+def write_alone(options, netlist_path, work):
+    """work/model.safetensors of a network with no filter."""
+    curves = bent(options, netlist_path)
+    if curves.curves:
+        card = card_of(netlist_filter.Network(netlist_path))
+        curves.write(work / "network.safetensors", work / "model.safetensors", card)
+    else:
+        shutil.copyfile(work / "network.safetensors", work / "model.safetensors")
+    shutil.copyfile(work / "network.json", work / "model.json")
 
 
 def write(options, netlist_path, work, with_back):
@@ -42,7 +61,7 @@ def write(options, netlist_path, work, with_back):
     print(f"filter: off by {fitted.error.mean():.1e} of its energy, at worst {fitted.error.max():.1e}")
     whole = with_back or not has_back(options.texts)
     scale = network.volts[network.stages[settings["from"]]] / network.volts[end]
-    front = chain_file.Network(work / "front.safetensors")
+    front = chain_file.Network(work / "front.safetensors", bent(options, netlist_path))
     back = chain_file.Network(work / "back.safetensors") if with_back else None
     target = work / ("model.safetensors" if whole else "front_filter.safetensors")
     chain_file.write(target, front, fitted, scale, back, network.knobs, card_of(network))
@@ -50,7 +69,7 @@ def write(options, netlist_path, work, with_back):
         parts = [
             json.loads((work / f"{part}.json").read_text()) for part in ("front", "back") if part == "front" or back
         ]
-        total = {key: sum(part[key] for part in parts) for key in ("million_frames", "seconds")}
+        total = {key: sum(part[key] for part in parts) for key in ("million_frames", "seconds", "cpu_seconds")}
         quality = " and ".join(part["quality"] for part in parts)
         filter_error = {"mean": fitted.error.mean(), "worst": fitted.error.max()}
         (work / "model.json").write_text(json.dumps(total | {"quality": quality, "filter_error": filter_error}))

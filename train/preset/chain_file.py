@@ -5,9 +5,10 @@ import json
 import numpy as np
 
 import safetensors_file
-from preset import netlist_filter
+from preset import bends, netlist_filter
 
-POLYNOMIAL_UNITS, POLYNOMIAL_SEED = {1: 64, 2: 64, 3: 96, 4: 224}, 5  # by the number of knobs
+POLYNOMIAL_UNITS, POLYNOMIAL_SEED = {1: 64, 2: 64, 3: 160, 4: 224}, 5  # by the number of knobs
+POLYNOMIAL_RCOND = {1: 1e-10, 2: 1e-10, 3: 1e-7, 4: 1e-7}  # many units need no large values
 LEAST_OF_ROW = 1e-4  # of the output row, as a share of its largest value: some are divided by it
 
 
@@ -52,7 +53,7 @@ def polynomial_units(count):
         [k[:, i] for i in range(count)] + [k[:, i] * k[:, j] for i in range(count) for j in range(i, count)], 1
     )
     units = np.tanh(k @ weight.T + bias)
-    values = np.linalg.lstsq(units, terms, rcond=1e-10)[0]
+    values = np.linalg.lstsq(units, terms, rcond=POLYNOMIAL_RCOND[count])[0]
     error = np.abs(units @ values - terms).max()
     assert error < 1e-3, f"the knobs' quadratic terms are off by {error:.1e}"
     return weight, bias, values
@@ -61,10 +62,12 @@ def polynomial_units(count):
 class Network:
     """A network that `coil capture --network stage` has made."""
 
-    def __init__(self, path):
+    def __init__(self, path, bent=None):
         self.tensors, metadata = safetensors_file.read_safetensors(path)
         self.config = json.loads(metadata["config"])
-        self.knobs = [control["name"] for control in json.loads(metadata["card"])["controls"]]
+        self.bent = bent
+        self.columns = [control["name"] for control in json.loads(metadata["card"])["controls"]]
+        self.knobs = [name for name in self.columns if not name.endswith(bends.SUFFIX)]
         self.layers = self.config["layers"][0]["repeat"]
         assert len(self.config["layers"]) == 1 and not self.config["direct"]
         self.slow_path = self.config.get("slow_path")
@@ -88,7 +91,8 @@ class Network:
         assert not self.tensors["controls.bias"].any()
         if inner:
             values = self.inner_rows(values)
-        weight, bias, terms = polynomial_units(len(self.knobs))
+        curved = self.bent and self.bent.curves
+        weight, bias, terms = self.bent.units(self.columns) if curved else polynomial_units(len(self.knobs))
         film.add(weight, bias, len(values), self.knobs, terms @ values.T)
 
     def inner_rows(self, values):
@@ -101,6 +105,7 @@ class Network:
         """At the start of a chain: hears the same input, and changes nothing behind the row."""
         if not self.slow_path:
             return
+        assert self.columns == self.knobs, "a slow path hears the knobs as they are, not bent"
         config["slow_path"] = self.slow_path | {"output": False}
         tensors |= {name: tensor for name, tensor in self.tensors.items() if name.startswith("slow.")}
         for name in ("slow.out_proj.weight", "slow.out_proj.bias"):

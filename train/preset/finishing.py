@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from preset import model_file, page, sound
+from preset import envelope, model_file, page, sound
 
 ROOT = Path(__file__).resolve().parents[2]
 LEVEL_KNOB = {"name": "level", "min": -40, "max": 12, "default": 0, "unit": "dB", "to": "output_gain_db",
@@ -133,13 +133,39 @@ def command(options):
     return " ".join(words)
 
 
+def measured(options, work, model, netlist_path, knobs):
+    metrics = {
+        "measured": "by the engine on takes and settings that nothing was learned from (train/make_preset)",
+        "recorded": errors(options.coil, model, work, knobs, "recorded"),
+        "synthetic": errors(options.coil, model, work, knobs, "synthetic"),
+    }
+    metrics |= aliasing(options.coil, options.circuit, model, netlist_path)
+    by_setting = envelope.errors_db(options.coil, options.circuit, model, netlist_path, knobs)
+    metrics |= {"envelope_error_db": float(np.mean(by_setting)), "envelope_error_db_worst": max(by_setting)}
+    metrics |= stability(options.coil, model)
+    metrics |= loudness(options.coil, model)
+    for part in ("recorded", "synthetic"):
+        print(f"{options.name}, {part}:", {k: v for k, v in rounded(metrics[part]).items() if k.startswith("esr")})
+    return rounded(metrics)
+
+
+def netlist_info(options):
+    netlist_path = ROOT / "train/circuits/devices" / f"{options.name}.net"
+    done = subprocess.run([options.circuit, "info", netlist_path], check=True, capture_output=True)
+    return netlist_path, json.loads(done.stdout)
+
+
+def measure_again(options, work):
+    """A preset as it is, with new figures on its card."""
+    netlist_path, netlist = netlist_info(options)
+    card = model_file.read_card(options.output)
+    card["metrics"] = measured(options, work, options.output, netlist_path, netlist["knobs"])
+    model_file.write_with_card(options.output, options.output, card)
+
+
 def finish(options, work):
-    texts_path = ROOT / "train/circuits/devices" / f"{options.name}.toml"
-    texts = tomllib.loads(texts_path.read_text())
-    netlist_path = texts_path.with_suffix(".net")
-    netlist = json.loads(
-        subprocess.run([options.circuit, "info", netlist_path], check=True, capture_output=True).stdout
-    )
+    netlist_path, netlist = netlist_info(options)
+    texts = tomllib.loads(netlist_path.with_suffix(".toml").read_text())
     trained = work / "model.safetensors"
     capture = json.loads((work / "model.json").read_text())
     old = model_file.read_card(trained)
@@ -176,18 +202,8 @@ def finish(options, work):
     level_db = min(max(level_db, LEVEL_KNOB["min"]), LEVEL_KNOB["max"])  # of a network that learned too little
     card["controls"] = controls_of(netlist, texts, level_db)
     model_file.write_with_card(trained, partial, card)
-    metrics = {
-        "measured": "by the engine on takes and settings that nothing was learned from (train/make_preset)",
-        "recorded": errors(options.coil, partial, work, netlist["knobs"], "recorded"),
-        "synthetic": errors(options.coil, partial, work, netlist["knobs"], "synthetic"),
-    }
-    metrics |= aliasing(options.coil, options.circuit, partial, netlist_path)
-    metrics |= stability(options.coil, partial)
-    metrics |= loudness(options.coil, partial)
-    card["metrics"] = rounded(metrics)
+    card["metrics"] = measured(options, work, partial, netlist_path, netlist["knobs"])
     model_file.write_with_card(trained, options.output, rounded(card))
-    for part in ("recorded", "synthetic"):
-        print(f"{options.name}, {part}:", {k: v for k, v in rounded(metrics[part]).items() if k.startswith("esr")})
 
 
 def write_page(options):

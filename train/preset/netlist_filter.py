@@ -21,7 +21,7 @@ LEAK = 1e-12
 NO_SOURCE_OHM = 1e12
 TRACK_END = 0.0005  # as the solver has it
 FIT_SETTINGS, CHECK_SETTINGS, SEED = 1500, 300, 3
-RIDGE = 1e-11
+RIDGE = 1e-11  # a device's `ridge` may be larger: large residues that cancel cost the engine's floats digits
 GAIN_UNITS = 24
 UNITS = {"": 1, "p": 1e-12, "n": 1e-9, "u": 1e-6, "m": 1e-3, "k": 1e3, "M": 1e6}
 
@@ -172,7 +172,7 @@ class Filter:
     def __init__(self, network, settings, start, end):
         self.network, self.start, self.end = network, start, end
         self.knobs, self.source_ohm = settings["knobs"], settings.get("source_ohm", NO_SOURCE_OHM)
-        self.gain_knob = settings.get("gain")
+        self.gain_knob, self.ridge = settings.get("gain"), settings.get("ridge", RIDGE)
         generator = np.random.default_rng(SEED)
         hidden, count = settings["units"], len(self.knobs)
         self.weight = generator.normal(size=(hidden, count)) * 1.2 / np.sqrt(count)
@@ -230,7 +230,7 @@ class Filter:
         left = np.kron((units / energy[:, None]).T @ units, gram)
         right = np.einsum("ki,km->im", units / energy[:, None], (wanted @ channels.conj()).real).reshape(-1)
         scale = np.sqrt(np.diag(left))
-        left = left / np.outer(scale, scale) + RIDGE * np.eye(h * m)
+        left = left / np.outer(scale, scale) + self.ridge * np.eye(h * m)
         self.residues = (np.linalg.solve(left, right / scale) / scale).reshape(h, m)
 
     def put_film(self, film):

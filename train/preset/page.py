@@ -43,6 +43,20 @@ def error_rows(metrics):
     return "\n".join(rows)
 
 
+def following(m):
+    """How its levels and spectra follow the circuit's; an older card lacks such figures."""
+    text = ""
+    if "envelope_error_db" in m:
+        text += (
+            f"For bursts of a sine of 1 kHz, at eight settings, the output's level differs from the circuit's by "
+            f"{m['envelope_error_db']:.2f} dB (rms over time, mean), by {m['envelope_error_db_worst']:.2f} dB at the "
+            "worst setting. "
+        )
+    if "spectral_distance_db" in m["recorded"]:
+        text += f"Spectra of guitar and bass differ by {m['recorded']['spectral_distance_db']:.2f} dB."
+    return text.strip()
+
+
 def levels(card):
     m = card["metrics"]
     return (
@@ -112,6 +126,7 @@ def render(card, info, texts):
             "settings that were not used in training:"
         ),
         error_rows(card["metrics"]),
+        *([wrapped(following(card["metrics"]))] if following(card["metrics"]) else []),
         tone_rows(card["metrics"]),
         wrapped(stability(card["metrics"])),
         "## Cost",

@@ -83,6 +83,7 @@ class Session {
       editor_->addToDesktop(0);
       editor_->setVisible(true);
     });
+    wait_for_keyboard();
   }
   ~Session() {
     on_message_thread([&] {
@@ -96,8 +97,32 @@ class Session {
 
   // Simulates a key press: JUCE passes it to the component with the focus.
   void press(int key, int modifiers = 0, juce::juce_wchar text = 0) {
+    REQUIRE(wait_for_keyboard());
     on_message_thread([&] { editor_->getPeer()->handleKeyPress(juce::KeyPress(key, modifiers, text)); });
     wait_ms(60);
+  }
+
+  // The display gives the focus some time after the window asked for it.
+  bool wait_for_keyboard() {
+    bool has = false;
+    for (int i = 0; i < 500 && !has; ++i) {
+      if (i > 0) wait_ms(10);
+      on_message_thread([&] { has = editor_->hasKeyboardFocus(true); });
+    }
+    return has;
+  }
+
+  // Gives a component the keyboard focus. The window may get its own later, and then passes it on to another component.
+  void focus(juce::Component& component) {
+    int held = 0;
+    for (int i = 0; i < 500 && held < 8; ++i) {
+      on_message_thread([&] {
+        held = component.hasKeyboardFocus(true) ? held + 1 : 0;
+        if (held == 0) component.grabKeyboardFocus();
+      });
+      wait_ms(20);
+    }
+    REQUIRE(held == 8);
   }
 
   void drop(const juce::StringArray& files) {
@@ -239,7 +264,8 @@ bool is_composite(const juce::Component& component) {
 bool is_overlay(const juce::Component& component) {
   return dynamic_cast<const Browser*>(&component) || dynamic_cast<const SavePanel*>(&component) ||
          dynamic_cast<const DropOverlay*>(&component) || dynamic_cast<const LearnPage*>(&component) ||
-         dynamic_cast<const CabinetPage*>(&component) || dynamic_cast<const LevelPage*>(&component) ||
+         dynamic_cast<const CabinetPage*>(&component) || dynamic_cast<const StagePage*>(&component) ||
+         dynamic_cast<const PackPage*>(&component) || dynamic_cast<const LevelPage*>(&component) ||
          dynamic_cast<const TunerPage*>(&component) || dynamic_cast<const juce::ResizableCornerComponent*>(&component);
 }
 
@@ -371,6 +397,13 @@ juce::TextButton* button_with(juce::Component& from, const juce::String& text) {
     if (auto* deeper = button_with(*child, text)) return deeper;
   }
   return nullptr;
+}
+
+void press_button_of(juce::Component& parent, const juce::String& text) {
+  on_message_thread([&] {
+    if (auto* button = button_with(parent, text)) button->onClick();
+  });
+  wait_ms(60);
 }
 
 // Picks the item of this text; false: there is none.
@@ -693,9 +726,12 @@ TEST_CASE("the browser lists by category, tags and favourites, by key as well") 
   session.press('D', juce::ModifierKeys::commandModifier);
   CHECK(browser.rows().isEmpty());
   check_at_all_sizes(session, "browser_no_favourites");
+  on_message_thread([&] { session.editor().grabKeyboardFocus(); });  // not the browser
+  session.press(juce::KeyPress::escapeKey);
+  CHECK_FALSE(find<Browser>(session.editor(), "Model browser")->isVisible());
 }
 
-TEST_CASE("a folder of one's own is listed, and taken off again") {
+TEST_CASE("a user's folder is listed, and removed from the list again") {
   const test::TempDir folder;
   std::filesystem::create_directories(folder / "amps" / "clean");
   std::filesystem::copy_file(overdrive(), folder / "amps" / "clean" / "mine.safetensors");
@@ -737,13 +773,7 @@ TEST_CASE("what is selected in the browser is heard at once, and the old model c
       std::find_if(entries.begin(), entries.end(), [](const auto& entry) { return entry.name == "Green Overdrive"; });
   REQUIRE(entries.end() - green > 2);
   const juce::String second = (green + 1)->name, third = (green + 2)->name;
-  const auto has_keyboard = [&] {
-    bool has = false;
-    on_message_thread([&] { has = session.editor().hasKeyboardFocus(true); });
-    return has;
-  };
   const auto audition = [&] {
-    for (int i = 0; i < 200 && !has_keyboard(); ++i) wait_ms(10);
     on_message_thread([&] { session.editor().open_browser(); });
     wait_ms(300);
     CHECK(processor.auditioned() == juce::File());  // opening it changes nothing
@@ -1003,6 +1033,220 @@ TEST_CASE("a meter keeps clipping until it is clicked") {
   CHECK_FALSE(meter->has_clipped());
 }
 
+StageTile* tile(Session& session, const juce::String& name) {
+  StageTile* found = nullptr;
+  on_message_thread([&] {
+    auto* row = find<StageRow>(session.editor(), "Stages of the chain");
+    for (auto* child : row->getChildren())
+      if (auto* each = dynamic_cast<StageTile*>(child); each && each->name() == name) found = each;
+  });
+  return found;
+}
+
+// The names of the tiles that have room, in their order on the screen.
+juce::String row_of(Session& session) {
+  std::map<int, juce::String> by_place;
+  on_message_thread([&] {
+    for (auto* child : find<StageRow>(session.editor(), "Stages of the chain")->getChildren())
+      if (auto* each = dynamic_cast<StageTile*>(child); each && each->isVisible())
+        by_place[each->getX()] = each->name();
+  });
+  juce::StringArray names;
+  for (const auto& [x, name] : by_place) names.add(name);
+  return names.joinIntoString(", ");
+}
+
+bool row_becomes(Session& session, const juce::String& names) {
+  for (int i = 0; i < 300 && row_of(session) != names; ++i) wait_ms(20);
+  INFO("the row is: " << row_of(session));
+  CHECK(row_of(session) == names);
+  return row_of(session) == names;
+}
+
+void focus(Session& session, const juce::String& name) {
+  auto* each = tile(session, name);
+  REQUIRE(each);
+  session.focus(*each);
+}
+
+// A rig with one further stage of each kind, and one that is missing.
+std::filesystem::path long_rig(const test::TempDir& folder) {
+  std::ofstream(folder / "long.coil") << R"({"rig": 1, "name": "Long", "stages": [
+      {"type": "gate", "name": "noise gate"}, {"type": "model", "name": "boost", "file": "treble_booster"},
+      {"type": "equaliser", "name": "mids", "bands": [{"kind": "bell", "hz": 300, "gain_db": -4, "q": 1}]},
+      {"type": "model", "file": "crunch_preamp", "main": true},
+      {"type": "gain", "db": -2}, {"type": "equaliser", "low_cut_hz": 90},
+      {"type": "cabinet", "microphones": [{"file": "british_4x12_edge"}]},
+      {"type": "model", "name": "glue", "file": "nowhere"}, {"type": "gain", "name": "trim", "db": 1},
+      {"type": "cabinet", "name": "room", "normalise": false,
+       "microphones": [{"file": "american_1x12_centre"}, {"file": "british_4x12_edge"}]}]})";
+  return folder / "long.coil";
+}
+
+TEST_CASE("the chain is a row of tiles, whose pages have room at every size") {
+  const test::TempDir folder;
+  Session session;
+  session.load(long_rig(folder));
+  session.play(1);
+  session.resize({theme::kMaxWidth, theme::kHeight});
+  CHECK(row_becomes(
+      session, "noise gate, boost, mids, Gate, Crunch Preamp, Gain, Equaliser, british_4x12_edge, glue, trim, room"));
+  check_at_all_sizes(session, "stages", Sound::yes);
+  CHECK(check_names(session) > 20);
+  CHECK(tile(session, "glue")->getTitle().contains("does not play"));
+  CHECK(tile(session, "boost")->getTitle() == "boost, Model, 2 of 11, on, mix 100 %");
+  session.press(juce::KeyPress::escapeKey);  // closes the message on the missing model
+  for (const char* name : {"noise gate", "boost", "mids", "Gate", "Gain", "glue", "room"}) {
+    auto* each = tile(session, name);
+    REQUIRE(each);
+    on_message_thread([&] { session.editor().open_stage(each->number()); });
+    wait_ms(60);
+    check_at_all_sizes(session, "stage_" + juce::String(name).replaceCharacter(' ', '_').toStdString());
+    CHECK(check_names(session) > 20);
+  }
+  session.resize(kNormal);
+  session.picture("stage_room_2x", 2);
+  session.press(juce::KeyPress::escapeKey);
+  for (const char* page : {"cabinet", "equaliser"}) {
+    on_message_thread([&] { session.editor().open_stage(page[0] == 'c' ? dsp::kTailStage : dsp::kEqualiserStage); });
+    check_at_all_sizes(session, std::string("stages_") + page);
+  }
+}
+
+TEST_CASE("keys on a tile select, move, switch, mix, remove and open a stage, and each can be undone") {
+  const test::TempDir folder;
+  Session session;
+  session.resize({theme::kMaxWidth, theme::kHeight});
+  session.load(long_rig(folder));
+  const juce::String all =
+      "noise gate, boost, mids, Gate, Crunch Preamp, Gain, Equaliser, british_4x12_edge, glue, trim, room";
+  REQUIRE(row_becomes(session, all));
+  const auto& parameters = session.processor().parameters();
+  constexpr int kCommand = juce::ModifierKeys::commandModifier;
+  focus(session, "boost");
+  session.press(juce::KeyPress::rightKey, kCommand);
+  CHECK(row_becomes(
+      session, "noise gate, mids, boost, Gate, Crunch Preamp, Gain, Equaliser, british_4x12_edge, glue, trim, room"));
+  session.press(juce::KeyPress::leftKey, kCommand);
+  CHECK(row_becomes(session, all));
+  session.press(juce::KeyPress::spaceKey);
+  CHECK_FALSE(parameters.further[1].on->get());
+  session.press(juce::KeyPress::downKey);
+  session.press(juce::KeyPress::downKey, juce::ModifierKeys::shiftModifier);
+  CHECK(parameters.further[1].mix->get() == Approx(94));
+  session.press(juce::KeyPress::rightKey);  // to the equaliser, which is removed
+  session.press(juce::KeyPress::deleteKey);
+  CHECK(row_becomes(session,
+                    "noise gate, boost, Gate, Crunch Preamp, Gain, Equaliser, british_4x12_edge, glue, trim, room"));
+  session.press(juce::KeyPress::spaceKey);  // the focus has moved to the neighbour, the gate of the model
+  CHECK(parameters.gate_threshold->get() == Approx(-60));
+  session.press(juce::KeyPress::spaceKey);
+  CHECK(parameters.gate_threshold->get() == dsp::kGateOffDb);
+  session.press(juce::KeyPress::deleteKey);
+  CHECK(message(session).contains("stays in the chain"));
+  session.press(juce::KeyPress::returnKey);
+  auto* page = find<StagePage>(session.editor(), "Stage");
+  CHECK(page->isVisible());
+  session.press(juce::KeyPress::escapeKey);  // the message
+  session.press(juce::KeyPress::escapeKey);
+  CHECK_FALSE(page->isVisible());
+  for (int i = 0; i < 8; ++i) session.press('Z', kCommand);
+  CHECK(row_becomes(session, all));
+  CHECK(parameters.further[1].on->get());
+  CHECK(parameters.further[1].mix->get() == Approx(100));
+}
+
+TEST_CASE("stages are added by menu and by drop, dragged with the mouse, and their knobs moved") {
+  Session session;
+  session.resize({theme::kMaxWidth, theme::kHeight});
+  session.load(overdrive());
+  auto& editor = session.editor();
+  REQUIRE(row_becomes(session, "Gate, Green Overdrive, Cabinet, Equaliser"));
+  on_message_thread([&] { CHECK(pick(editor.add_menu(), "Gain")); });
+  CHECK(row_becomes(session, "Gate, Green Overdrive, Gain, Cabinet, Equaliser"));
+  on_message_thread([&] { CHECK(pick(editor.add_menu(), "Treble Booster")); });
+  CHECK(row_becomes(session, "Gate, Green Overdrive, Gain, treble_booster, Cabinet, Equaliser"));
+  auto* gate = tile(session, "Gate");
+  const auto over = [&](StageTile* each, juce::Component* relative_to) {
+    return relative_to->getLocalPoint(each, juce::Point<int>(4, 10));
+  };
+  on_message_thread([&] {
+    const auto at = over(gate, &editor);
+    editor.filesDropped({juce::String(overdrive().string())}, at.x, at.y);
+  });
+  CHECK(row_becomes(session, "green_overdrive, Gate, Green Overdrive, Gain, treble_booster, Cabinet, Equaliser"));
+
+  auto* dragged = tile(session, "treble_booster");
+  const auto mouse = [&](juce::Point<float> at, bool moved) {
+    return juce::MouseEvent(juce::Desktop::getInstance().getMainMouseSource(), at,
+                            juce::ModifierKeys(juce::ModifierKeys::leftButtonModifier), 1, 0, 0, 0, 0, dragged, dragged,
+                            {}, {40, 10}, {}, 1, moved);
+  };
+  on_message_thread([&] {
+    auto& component = static_cast<juce::Component&>(*dragged);
+    const auto to = over(tile(session, "green_overdrive"), dragged).toFloat();
+    component.mouseDown(mouse({40, 10}, false));
+    component.mouseDrag(mouse(to, true));
+    session.picture("stages_drag");
+    component.mouseUp(mouse(to, true));
+  });
+  CHECK(row_becomes(session, "treble_booster, green_overdrive, Gate, Green Overdrive, Gain, Cabinet, Equaliser"));
+  on_message_thread([&] { editor.open_stage(dragged->number()); });
+  auto* page = find<StagePage>(editor, "Stage");
+  auto* dial = find<Dial>(*page, "Boost");
+  REQUIRE(dial);
+  const int number = dragged->number();
+  const auto boost = [&] {
+    const auto& controls = std::get<dsp::RigModel>(session.processor().further_stage_at(number)->rig.kind).controls;
+    return controls.contains("boost") ? double(controls.at("boost")) : -1.0;
+  };
+  const double usual = dial->getValue();
+  on_message_thread(
+      [&] { static_cast<juce::Component*>(dial)->keyPressed(juce::KeyPress(juce::KeyPress::pageUpKey)); });
+  wait_ms(100);
+  CHECK(boost() == Approx(usual + 1));
+  session.press('Z', juce::ModifierKeys::commandModifier);
+  for (int i = 0; i < 200 && dial->getValue() != Approx(usual); ++i) wait_ms(20);
+  CHECK(dial->getValue() == Approx(usual));
+  on_message_thread([&] { button_with(*page, "Remove")->onClick(); });
+  CHECK(row_becomes(session, "green_overdrive, Gate, Green Overdrive, Gain, Cabinet, Equaliser"));
+  CHECK_FALSE(page->isVisible());
+}
+
+TEST_CASE("a pack that is dropped is installed and shows its licence, and a broken one says what is wrong") {
+  const test::TempDir folder;
+  const juce::File good(juce::String((folder / "Good amps.zip").string())),
+      bad(juce::String((folder / "bad.zip").string()));
+  const auto write = [](const juce::File& archive, const std::vector<std::pair<juce::String, juce::String>>& texts) {
+    juce::ZipFile::Builder builder;
+    builder.addFile(juce::File(juce::String(overdrive().string())), 9, "models/drive.safetensors");
+    for (const auto& [path, text] : texts)
+      builder.addEntry(new juce::MemoryInputStream(text.toRawUTF8(), text.getNumBytesAsUTF8(), true), 9, path, {});
+    juce::FileOutputStream stream(archive);
+    REQUIRE(builder.writeToStream(stream, nullptr));
+  };
+  write(good, {{"LICENCE.txt", "Play it, share it, name its maker."}});
+  write(bad, {{"LICENCE.txt", "Free."}, {"../evil.txt", "out"}});
+  Session session;
+  session.drop({bad.getFullPathName()});
+  for (int i = 0; i < 300 && message(session).isEmpty(); ++i) wait_ms(20);
+  CHECK(message(session).contains("'../evil.txt' leaves the pack's folder"));
+  session.press(juce::KeyPress::escapeKey);
+  session.drop({good.getFullPathName()});
+  auto* page = find<PackPage>(session.editor(), "Pack");
+  for (int i = 0; i < 500 && !page->isVisible(); ++i) wait_ms(20);
+  REQUIRE(page->isVisible());
+  on_message_thread([&] {
+    CHECK(find<juce::TextEditor>(*page, "Licence of the pack")->getText() == "Play it, share it, name its maker.");
+  });
+  CHECK(check_names(session) > 2);
+  check_at_all_sizes(session, "pack");
+  press_button_of(*page, "Browse");
+  const auto* browser = find<Browser>(session.editor(), "Model browser");
+  CHECK(browser->isVisible());
+  session.processor().library().pack_folder().deleteRecursively();
+}
+
 TEST_CASE("the save panel and the drop state have room") {
   Session session;
   session.load(overdrive());
@@ -1074,10 +1318,7 @@ TEST_CASE("the keyboard focus returns to the window after a typed value, new kno
     return parameters.bypass->get() != before;
   };
   const auto focus_dial = [&] {
-    on_message_thread([&] {
-      if (auto* dial = find<Dial>(session.editor(), "Drive")) dial->grabKeyboardFocus();
-    });
-    wait_ms(60);
+    if (auto* dial = find<Dial>(session.editor(), "Drive")) session.focus(*dial);
   };
   const auto type = [&](int last_key) {
     session.press(juce::KeyPress::returnKey);
@@ -1231,7 +1472,7 @@ TEST_CASE("a capture of another program that is dropped is offered for conversio
   session.processor().library().user_folder().getChildFile("learned").deleteRecursively();
 }
 
-TEST_CASE("what ALSA and JACK report is said in plain words, with what to do") {
+TEST_CASE("errors of ALSA and JACK are explained in plain words, with a remedy") {
   const auto alsa = [](const char* error) { return words_for({error, "ALSA", "Scarlett 2i2", true}); };
   CHECK(alsa("Device or resource busy").startsWith("Scarlett 2i2 is in use by another program: close"));
   CHECK(alsa("No such device").startsWith("Scarlett 2i2 is not connected any more: "));

@@ -1,0 +1,66 @@
+// What the user changes in the cabinet and the list of stages: the content changes at once, the sound when another
+// thread has made the new stages.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <memory>
+
+#include "plugin/announcer.h"
+#include "plugin/background.h"
+#include "plugin/chain_player.h"
+#include "plugin/model_library.h"
+#include "plugin/store.h"
+#include "plugin/undo.h"
+
+namespace coil::plugin {
+
+// [message-thread], without the store's mutex, unless stated otherwise
+class ChainEditor {
+ public:
+  ChainEditor(Store& store, Undo& undo, ChainPlayer& player, ModelLibrary& library, Background& background,
+              Announcer& announcer)
+      : store_(store),
+        undo_(undo),
+        player_(player),
+        library_(library),
+        background_(background),
+        announcer_(announcer) {}
+  ~ChainEditor() { leave(); }
+  void leave() { background_.leave(this); }  // drops what is not done yet
+
+  void load_response(int microphone, const juce::File& file);
+  void clear_response(int microphone);
+  // `is_step` false: belongs to the undo step of the previous call.
+  void set_microphone(int microphone, const MicrophoneSettings& settings, bool is_step);
+  // Of all microphones, without an undo step; then follow(), unless it returns false: nothing has changed. [any thread
+  // but the audio thread], with the store's mutex
+  bool recall(const std::array<MicrophoneSettings, kMicrophones>& settings);
+  void follow();  // makes the edited chain on another thread [any thread but the audio thread]
+
+  // See Processor.
+  void add_stage(dsp::RigStage stage, int place);
+  void add_stage(const juce::File& file, int place);
+  void move_stage(int number, int place);
+  void remove_stage(int number);
+  void edit_stage(int number, const dsp::RigStage& settings, bool is_step);
+
+ private:
+  // With the mutex; return objects to be freed without it.
+  History::Sessions edit_cabinet(bool is_step, const std::function<void(CabinetContent&)>& edit);
+  History::Sessions edit_stages(bool is_step, const std::function<void(StageList&)>& edit);
+
+  void load_response_now(int microphone, const juce::File& file, uint64_t request);
+  void add_now(std::shared_ptr<const FurtherStage> stage, int place);
+  void change_stages(bool is_step, const std::function<void(StageList&)>& edit);
+
+  Store& store_;
+  Undo& undo_;
+  ChainPlayer& player_;
+  ModelLibrary& library_;
+  Background& background_;
+  Announcer& announcer_;
+};
+
+}  // namespace coil::plugin
