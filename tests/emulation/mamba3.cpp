@@ -227,9 +227,10 @@ void check_bf16(const Shape& s) {
   INFO(s << ", bf16");
   Problem p(s);
   run(p, [&]<bool kTrue>(float* carry, float* sums, const uint64_t* turns) {
-    emulation::Block block(unsigned(32 * gpu::kFastHeads * (s.headdim / 16)),
-                           gpu::FastShared<kStates, kRank>{s.angles, kTrue}.floats() * sizeof(float), 1);
-    const unsigned blocks = unsigned(p.plan.chunks.size()) * unsigned(s.heads / gpu::kFastHeads);
+    const int users = s.headdim / 16;
+    emulation::Block block(unsigned(32 * (gpu::kFastMakers + users)),
+                           gpu::FastShared<kStates, kRank>{users, kTrue}.floats() * sizeof(float), 1);
+    const unsigned blocks = unsigned(p.plan.chunks.size()) * unsigned(s.heads);
     for (unsigned i = 0; i < blocks; ++i)
       block.run(i, blocks, [&] {
         gpu::mamba3_bf16_chunks<kStates, kRank, kTrue>(p.m, carry, sums, turns, p.plan.chunks.data(), s.chunk_frames);
