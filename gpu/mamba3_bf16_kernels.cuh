@@ -325,13 +325,11 @@ class FastUser {
       wait_at(kStageFull + stage, all);
       wait_for_copy_groups<1>();
       __syncwarp();
-      float u[2][2][2][2];
-      take_inputs(span % 2, u);
       if constexpr (kTrue) {
-        write_outputs(first, stage, span % 2, u);
+        write_outputs(first, stage, span % 2);
         if (!place_.chunk.last && first + kFrames >= frames) return 0;  // the next state belongs to the next chunk
       }
-      advance(stage, u);
+      advance(stage, span % 2);
       elapsed += shared_.decays[stage].sum[kFastRows - 1];
       __syncwarp();
       copy_inputs(first + 2 * kFrames);
@@ -379,7 +377,7 @@ class FastUser {
   }
 
   // C h, the products with u, D u, gate.
-  __device__ void write_outputs(int first, int stage, int buffer, const float (&u)[2][2][2][2]) {
+  __device__ void write_outputs(int first, int stage, int buffer) {
     const uint32_t* C = shared_.C + stage * kFastRows * kRow + rows_at_;
     const SpanDecays& decays = shared_.decays[stage];
     float out[2][2][4] = {};
@@ -400,6 +398,8 @@ class FastUser {
     }
 #pragma unroll
     for (int i = 0; i < 16; ++i) out[i / 8][i / 4 % 2][i % 4] *= decays.decay[i / 8 * 16 + g_ + i % 4 / 2 * 8];
+    float u[2][2][2][2];
+    take_inputs(buffer, u);
 #pragma unroll
     for (int block = 0; block < 3; ++block) {
       const uint4 left = reinterpret_cast<const uint4*>(shared_.mixing + (stage * 3 + block) * Shared::kSide)[lane_];
@@ -463,7 +463,9 @@ class FastUser {
   }
 
   // The states after the span.
-  __device__ void advance(int stage, const float (&u)[2][2][2][2]) {
+  __device__ void advance(int stage, int buffer) {
+    float u[2][2][2][2];  // again, as there are too few registers to keep them
+    take_inputs(buffer, u);
     const SpanDecays& decays = shared_.decays[stage];
     const uint32_t* B = shared_.B + stage * kFastRows * kRow + rows_at_;
     uint32_t left[2][4];

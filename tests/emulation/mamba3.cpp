@@ -272,6 +272,9 @@ TEST_CASE("Mamba-3's scan of common sizes is as close as bf16 allows") {
   check_bf16<64, 4>({2, 32, 64, 1, 4, 16, true, 50, 32, 0.3f, true});
   check_bf16<64, 4>({4, 16, 64, 2, 4, 32, true, 21, 16, 9.0f, true});
   check_bf16<128, 1>({2, 16, 128, 1, 1, 32, false, 70, 48, 0.3f, true});
+  check_bf16<128, 1>({1, 16, 128, 1, 1, 64, false, 150, 160, 0.3f, true});  // all states rotate, five spans
+  check_bf16<128, 4>({1, 32, 128, 1, 4, 32, true, 60, 48, 0.3f, true});
+  check_bf16<128, 4>({1, 16, 128, 1, 4, 60, true, 17, 16, 0.3f, true});
 }
 
 }  // namespace
