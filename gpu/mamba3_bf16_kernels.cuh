@@ -52,7 +52,10 @@ struct FastShared {
     float *B_bias, *C_bias;  // [rank][kStates]
     float2* turns;           // [frame][kTurns]: cosine and sine, (1, 0) where nothing rotates
     float* inputs;           // [user][2]: x, z as [frame][kInputs]
+    // D mimo_x, -log2(e) mimo_z and mimo_z mimo_o as [rank][weights_row()]
+    float* weights;
   };
+  __host__ __device__ constexpr int weights_row() const { return 16 * users + 8; }
   __host__ __device__ constexpr int input_floats() const { return (with_output ? 2 : 1) * kFrames * kInputs; }
   template <class Take>
   __host__ __device__ constexpr void each_piece(Pieces& p, const Take& take) const {
@@ -65,6 +68,7 @@ struct FastShared {
     take(p.C_bias, output * kRank * kStates);
     take(p.turns, kFrames * kTurns * 2);
     take(p.inputs, users * 2 * input_floats());
+    take(p.weights, kRank > 1 ? 3 * output * kRank * weights_row() : 0);
   }
   __host__ __device__ constexpr size_t floats() const {
     size_t sum = 0;
@@ -101,6 +105,7 @@ __device__ inline void store_bf16(const float4& v, uint32_t* to) {
 template <int kStates, int kRank, bool kTrue>
 class FastMaker {
   using Shared = FastShared<kStates, kRank>;
+  static_assert(kRank == 1 || kRank == 4);
   static constexpr bool kHalves = kRank > 1;
   static constexpr int kFrames = Shared::kFrames, kRow = Shared::kRowWords;
   // An item is 4 neighbouring states of a row and those half of the states further. A warp's items are 8 rows of
@@ -140,13 +145,20 @@ class FastMaker {
   }
 
  private:
-  __device__ int row_of(int item) const { return 8 * warp_ + 4 * (lane_ / 8 & 1) + lane_ / 16 + 2 * (item / kBlocks); }
+  // A lane's row, from the first row of its four.
+  __device__ int row_in_four(int item) const { return lane_ / 16 + 2 * (item / kBlocks); }
+  __device__ int first_of_four() const { return 8 * warp_ + 4 * (lane_ / 8 & 1); }
+  __device__ int row_of(int item) const { return first_of_four() + row_in_four(item); }
+  // Four rows are one frame, or frames of their own.
+  __device__ int frame_of(int item) const { return kRank == 4 ? first_of_four() / 4 : row_of(item); }
+  __device__ int rank_of(int item) const { return kRank == 4 ? row_in_four(item) : 0; }
   __device__ int angle(int set) const { return 32 * set + 8 * warp_ + lane_ / 4; }
 
   __device__ void load_item(int item, int first) {
-    const int r = row_of(item), frame = min(first + r / kRank, place_.chunk.frames - 1);
-    const size_t at = (place_.row + size_t(frame)) * size_t(m_.bc_stride) +
-                      size_t((r % kRank * m_.groups + place_.group) * kStates + 32 * (item % kBlocks) + lane_ % 8 * 4);
+    const int frame = min(first + frame_of(item), place_.chunk.frames - 1);
+    const size_t at =
+        (place_.row + size_t(frame)) * size_t(m_.bc_stride) +
+        size_t((rank_of(item) * m_.groups + place_.group) * kStates + 32 * (item % kBlocks) + lane_ % 8 * 4);
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
       B_[item][half] = *reinterpret_cast<const float4*>(m_.B + at + half * (kStates / 2));
@@ -161,34 +173,42 @@ class FastMaker {
 
   // Bias, rotation, bf16.
   __device__ void rotate_item(const float4 (&raw)[2], const float* bias, bool first_turns, bool second_turns,
-                              const float4& turn0, const float4& turn1, uint32_t* to) const {
+                              const float4 (&turns)[2], uint32_t* to) const {
     float4 a = add(raw[0], *reinterpret_cast<const float4*>(bias)),
            b = add(raw[1], *reinterpret_cast<const float4*>(bias + kStates / 2));
     if constexpr (kHalves) {
       if (first_turns) {
-        turn_pair(a.x, b.x, turn0.x, turn0.y), turn_pair(a.y, b.y, turn0.z, turn0.w);
-        turn_pair(a.z, b.z, turn1.x, turn1.y), turn_pair(a.w, b.w, turn1.z, turn1.w);
+        turn_pair(a.x, b.x, turns[0].x, turns[0].y), turn_pair(a.y, b.y, turns[0].z, turns[0].w);
+        turn_pair(a.z, b.z, turns[1].x, turns[1].y), turn_pair(a.w, b.w, turns[1].z, turns[1].w);
       }
     } else {
-      if (first_turns) turn_pair(a.x, a.y, turn0.x, turn0.y), turn_pair(a.z, a.w, turn0.z, turn0.w);
-      if (second_turns) turn_pair(b.x, b.y, turn1.x, turn1.y), turn_pair(b.z, b.w, turn1.z, turn1.w);
+      if (first_turns) turn_pair(a.x, a.y, turns[0].x, turns[0].y), turn_pair(a.z, a.w, turns[0].z, turns[0].w);
+      if (second_turns) turn_pair(b.x, b.y, turns[1].x, turns[1].y), turn_pair(b.z, b.w, turns[1].z, turns[1].w);
     }
     store_bf16(a, to), store_bf16(b, to + kStates / 4);
   }
 
   __device__ void rotate(int stage, int next) {
+    float4 turns[kItems][2];
+#pragma unroll
+    for (int item = 0; item < kItems; ++item)
+#pragma unroll
+      for (int i = 0; i < 2; ++i) {
+        const float2* frame = shared_.turns + frame_of(item) * Shared::kTurns;
+        const int at = i * (kStates / 8) + item % kBlocks * 8 + lane_ % 8;
+        turns[item][i] = kRank > 1 && item >= kBlocks ? turns[item % kBlocks][i]  // the same frame
+                                                      : reinterpret_cast<const float4*>(frame)[at];
+      }
 #pragma unroll
     for (int item = 0; item < kItems; ++item) {
       const int r = row_of(item), block = item % kBlocks, quad = 8 * block + lane_ % 8;
-      const float4* turns = reinterpret_cast<const float4*>(shared_.turns + r / kRank * Shared::kTurns);
       // The same for all lanes.
       const bool first_turns = (kHalves ? 32 : 16) * block < m_.angles,
                  second_turns = kHalves ? first_turns : kStates / 4 + 16 * block < m_.angles;
-      const float4 turn0 = turns[quad], turn1 = turns[kStates / 8 + quad];
-      const int bias = r % kRank * kStates + 4 * quad, to = (stage * kFastRows + r) * kRow + 2 * quad;
-      rotate_item(B_[item], shared_.B_bias + bias, first_turns, second_turns, turn0, turn1, shared_.B + to);
+      const int bias = rank_of(item) * kStates + 4 * quad, to = (stage * kFastRows + r) * kRow + 2 * quad;
+      rotate_item(B_[item], shared_.B_bias + bias, first_turns, second_turns, turns[item], shared_.B + to);
       if constexpr (kTrue)
-        rotate_item(C_[item], shared_.C_bias + bias, first_turns, second_turns, turn0, turn1, shared_.C + to);
+        rotate_item(C_[item], shared_.C_bias + bias, first_turns, second_turns, turns[item], shared_.C + to);
       if (kEarly && next < place_.chunk.frames) load_item(item, next);
     }
   }
@@ -305,13 +325,11 @@ class FastUser {
       for (int i = 0; i < 4; ++i) {
         const int first = place.head * kRank * m.headdim + 16 * user;
         up_[i / 2][i % 2] = m.mimo_x[first + (2 * t_ + i % 2) % kRank * m.headdim + g_ + i / 2 * 8];
-        if constexpr (kTrue) {
-          const int at = first + g_ % kRank * m.headdim + i / 2 * 8 + 2 * t_ + i % 2;
-          skip_[i] = m.D[place.head] * m.mimo_x[at], gate_[i] = m.mimo_z[at], down_[i] = m.mimo_o[at];
-        }
       }
-    else if constexpr (kTrue)
-      skip_[0] = m.D[place.head];
+    if constexpr (kTrue) {
+      D_ = m.D[place.head];
+      weights_ = shared.weights + g_ % kRank * (m.headdim + 8) + 16 * user + 2 * t_;
+    }
   }
 
   // Returns the sum of the decays' exponents.
@@ -422,10 +440,17 @@ class FastUser {
       const float2 x2 = *reinterpret_cast<const float2*>(x + at), z2 = *reinterpret_cast<const float2*>(z + at);
       float &y0 = out[tile][half][2 * r], &y1 = out[tile][half][2 * r + 1];
       if constexpr (kRank == 1) {
-        y0 = fmaf(skip_[0], x2.x, y0) * silu(z2.x), y1 = fmaf(skip_[0], x2.y, y1) * silu(z2.y);
+        y0 = fmaf(D_, x2.x, y0) * silu(z2.x), y1 = fmaf(D_, x2.y, y1) * silu(z2.y);
       } else {
-        y0 = fmaf(skip_[2 * half], x2.x, y0) * silu(z2.x * gate_[2 * half]) * down_[2 * half];
-        y1 = fmaf(skip_[2 * half + 1], x2.y, y1) * silu(z2.y * gate_[2 * half + 1]) * down_[2 * half + 1];
+        const auto weight = [&](int which) {
+          return *reinterpret_cast<const float2*>(weights_ + which * kRank * (m_.headdim + 8) + 8 * half);
+        };
+        const float2 skip = weight(0), exponent = weight(1), gate = weight(2);
+        const auto gated = [](float y, float z, float of_z, float to) {  // y silu(z mimo_z) mimo_o
+          return y * (z * to * reciprocal_fast(1.0f + exp2_fast(z * of_z)));
+        };
+        y0 = gated(fmaf(skip.x, x2.x, y0), z2.x, exponent.x, gate.x);
+        y1 = gated(fmaf(skip.y, x2.y, y1), z2.y, exponent.y, gate.y);
       }
     }
     float* y = m_.y + (place_.row + size_t(first)) * size_t(m_.channels()) + channel_ + 2 * t_;
@@ -497,8 +522,8 @@ class FastUser {
   const int lane_, g_, t_;
   int channel_, rows_at_;  // the warp's first channel; where the lane reads left sides and transposed right sides
   float* inputs_;
-  // mimo_x of the rows that a lane takes; D mimo_x, mimo_z and mimo_o of those that it puts out
-  float up_[2][2], skip_[kRank > 1 ? 4 : 1], gate_[4], down_[4];
+  float up_[2][2], D_;    // mimo_x of the rows that a lane takes
+  const float* weights_;  // of the rows that it puts out
   float state_[2 * kSteps][4] = {};
 };
 
@@ -518,6 +543,12 @@ __global__ void __launch_bounds__(256, 2)
     shared.B_bias[i] = m.B_bias[head * kRank * kStates + i];
     if (kTrue) shared.C_bias[i] = m.C_bias[head * kRank * kStates + i];
   }
+  if (kTrue && kRank > 1)
+    for (int i = int(threadIdx.x); i < kRank * m.headdim; i += threads) {
+      const int at = head * kRank * m.headdim + i, all = kRank * (m.headdim + 8);
+      float* to = shared.weights + i / m.headdim * (m.headdim + 8) + i % m.headdim;
+      to[0] = m.D[head] * m.mimo_x[at], to[all] = -kLog2E * m.mimo_z[at], to[2 * all] = m.mimo_z[at] * m.mimo_o[at];
+    }
   for (int i = int(threadIdx.x); i < Shared::kFrames * Shared::kTurns; i += threads) shared.turns[i] = {1, 0};
   __syncthreads();
   if (warp < kFastMakers) {

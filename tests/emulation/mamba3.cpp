@@ -102,7 +102,7 @@ void run(Problem& p, const Chunks& run_chunks) {
     emulation::Block block(gpu::kElementThreads, shared, 3);
     for (unsigned i = 0; i < blocks; ++i) block.run(i, blocks, kernel);
   };
-  run_simple(unsigned(chunks.size()) * unsigned(s.heads), gpu::kTurnThreads * sizeof(uint64_t),
+  run_simple(unsigned(chunks.size()) * unsigned(s.heads), gpu::kElementThreads * sizeof(uint64_t),
              [&] { gpu::sum_turns(m, turns.data(), totals.data(), chunks.data(), s.chunk_frames); });
   run_simple(4, 0, [&] { gpu::take_frame_before(m, p.plan.signals.data(), s.chunk_frames, 2); });
   const gpu::JoinBuffers<gpu::Turns> buffers{int(angles), nullptr, p.table.data() + m.angle_at, p.stride,
