@@ -40,8 +40,9 @@ __device__ void sum_span_decays(float exponent, float step, float gamma, int row
 template <int kStates, int kRank>
 struct FastShared {
   static constexpr int kFrames = kFastRows / kRank, kRowWords = (kStates + 8) / 2;  // of bf16
-  static constexpr int kSide = 128;                                                 // words of a product's left side
-  static constexpr int kTurns = kStates / 2 + 2, kInputs = 20;                      // float2 and floats of a frame
+  static constexpr int kTables = kRank > 1 ? 2 : 1;             // of turns: for a second one of rank 1 there is no room
+  static constexpr int kSide = 128;                             // words of a product's left side
+  static constexpr int kTurns = kStates / 2 + 2, kInputs = 20;  // float2 and floats of a frame
   int users;
   bool with_output;
 
@@ -50,7 +51,7 @@ struct FastShared {
     uint32_t* mixing;        // [stage]: C_0 B_0^T, C_1 B_1^T, C_1 B_0^T of tiles, as left sides
     SpanDecays* decays;      // [stage]
     float *B_bias, *C_bias;  // [rank][kStates]
-    float2* turns;           // [frame][kTurns]: cosine and sine, (1, 0) where nothing rotates
+    float2* turns;           // [table][frame][kTurns]: cosine and sine, (1, 0) where nothing rotates
     float* inputs;           // [user][2]: x, z as [frame][kInputs]
     // D mimo_x, -log2(e) mimo_z and mimo_z mimo_o as [rank][weights_row()]
     float* weights;
@@ -66,7 +67,7 @@ struct FastShared {
     take(p.decays, kFastStages * int(sizeof(SpanDecays) / sizeof(float)));
     take(p.B_bias, kRank * kStates);
     take(p.C_bias, output * kRank * kStates);
-    take(p.turns, kFrames * kTurns * 2);
+    take(p.turns, kTables * kFrames * kTurns * 2);
     take(p.inputs, users * 2 * input_floats());
     take(p.weights, kRank > 1 ? 3 * output * kRank * weights_row() : 0);
   }
@@ -112,6 +113,7 @@ class FastMaker {
   // kQuads / 8 blocks of 8 items; a lane has 2 rows.
   static constexpr int kBlocks = kStates / 64, kItems = 2 * kBlocks;
   static constexpr int kEach = kFrames / 4, kAngleSets = kStates / 64;  // frames of a lane; angles of a lane
+  static constexpr bool kAhead = Shared::kTables > 1;  // turns of the next span before the products of this one
   static constexpr bool kEarly = kRank > 1;  // loads of the next span before the work on this one: if registers allow
 
  public:
@@ -127,20 +129,20 @@ class FastMaker {
     const int frames = place_.chunk.frames, all = int(blockDim.x);
     load_rows(0), load_decays(0), load_steps(0);
     write_turns(0);
+    if (kAhead) load_steps(kFrames);
     wait_at(kAmongMakers, 32 * kFastMakers);
     for (int first = 0, span = 0; first < frames; first += kFrames, ++span) {
       const int stage = span % kFastStages, next = first + kFrames;
       if (span >= kFastStages) wait_at(kStageEmpty + stage, all);
-      rotate(stage, next);
+      rotate(stage, first);
       if (warp_ == kFastMakers - 1) write_decays(stage, next);
-      if (kEarly) load_steps(next);
+      if (kAhead) write_turns(next), load_steps(next + kFrames);
       wait_at(kAmongMakers, 32 * kFastMakers);  // B, C and the decays are there; the turns were read
       if (kTrue && warp_ < 3) mix(stage);
-      if (!kEarly) load_steps(next);
-      write_turns(next);
+      if (!kAhead) load_steps(next), write_turns(next);
       if (!kEarly) load_rows(next);
       arrive_at(kStageFull + stage, all);
-      if (next < frames) wait_at(kAmongMakers, 32 * kFastMakers);  // the turns are there
+      if (!kAhead && next < frames) wait_at(kAmongMakers, 32 * kFastMakers);  // the turns are there
     }
   }
 
@@ -188,13 +190,18 @@ class FastMaker {
     store_bf16(a, to), store_bf16(b, to + kStates / 4);
   }
 
-  __device__ void rotate(int stage, int next) {
+  __device__ float2* turns_of(int first) const {
+    return shared_.turns + first / kFrames % Shared::kTables * kFrames * Shared::kTurns;
+  }
+
+  __device__ void rotate(int stage, int first) {
+    const int next = first + kFrames;
     float4 turns[kItems][2];
 #pragma unroll
     for (int item = 0; item < kItems; ++item)
 #pragma unroll
       for (int i = 0; i < 2; ++i) {
-        const float2* frame = shared_.turns + frame_of(item) * Shared::kTurns;
+        const float2* frame = turns_of(first) + frame_of(item) * Shared::kTurns;
         const int at = i * (kStates / 8) + item % kBlocks * 8 + lane_ % 8;
         turns[item][i] = kRank > 1 && item >= kBlocks ? turns[item % kBlocks][i]  // the same frame
                                                       : reinterpret_cast<const float4*>(frame)[at];
@@ -257,7 +264,7 @@ class FastMaker {
       const uint32_t start = angle_[k] + through - sum;
       angle_[k] += __shfl_sync(0xffffffffu, through, 3, 4);
       if (angle(k) >= m_.angles) continue;
-      float2* to = shared_.turns + lane_ % 4 * kEach * Shared::kTurns + place_of_turn(angle(k));
+      float2* to = turns_of(first) + lane_ % 4 * kEach * Shared::kTurns + place_of_turn(angle(k));
 #pragma unroll
       for (int i = 0; i < kEach; ++i) to[i * Shared::kTurns] = cos_sin<Precision::bf16>(start + until[i]);
     }
@@ -549,7 +556,8 @@ __global__ void __launch_bounds__(256, 2)
       float* to = shared.weights + i / m.headdim * (m.headdim + 8) + i % m.headdim;
       to[0] = m.D[head] * m.mimo_x[at], to[all] = -kLog2E * m.mimo_z[at], to[2 * all] = m.mimo_z[at] * m.mimo_o[at];
     }
-  for (int i = int(threadIdx.x); i < Shared::kFrames * Shared::kTurns; i += threads) shared.turns[i] = {1, 0};
+  for (int i = int(threadIdx.x); i < Shared::kTables * Shared::kFrames * Shared::kTurns; i += threads)
+    shared.turns[i] = {1, 0};
   __syncthreads();
   if (warp < kFastMakers) {
     FastMaker<kStates, kRank, kTrue>(m, place, shared, turns, warp, lane).run();
