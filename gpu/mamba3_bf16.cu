@@ -12,14 +12,16 @@ void start(const Mamba3Arguments& m, const Mamba3Scratch& scratch, const DeviceP
   const int users = m.headdim / 16;
   const size_t bytes = FastShared<kStates, kRank>{users, kTrue}.floats() * sizeof(float);
   check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, int(bytes)), "preparing a kernel");
-  launch(kernel, unsigned(plan.chunk_count) * unsigned(m.heads), unsigned(32 * (kFastMakers + users)), bytes, stream, m,
-         scratch.carry, scratch.sums, scratch.turns, plan.chunks, plan.chunk_frames);
+  launch(kernel, unsigned(plan.chunk_count) * unsigned(m.heads / kFastHeads),
+         unsigned(32 * (kFastMakers + kFastHeads * users)), bytes, stream, m, scratch.carry, scratch.sums,
+         scratch.turns, plan.chunks, plan.chunk_frames);
 }
 
 }  // namespace
 
 bool serves_mamba3_bf16(const Mamba3Arguments& m) {
-  const bool sizes = (m.d_state == 64 || m.d_state == 128) && (m.headdim == 16 || m.headdim == 32 || m.headdim == 64);
+  const bool sizes = (m.d_state == 64 || m.d_state == 128) && (m.headdim == 16 || m.headdim == 32 || m.headdim == 64) &&
+                     m.heads / m.groups % kFastHeads == 0;
   const bool ranks = m.rank == 1 ? !m.halves && !m.mimo_x : m.rank == 4 && m.halves;
   const bool vectors = on_vectors(m.B, m.bc_stride) && on_vectors(m.C, m.bc_stride) && on_vectors(m.x, m.x_stride) &&
                        on_vectors(m.z, m.z_stride) && on_vectors(m.y, m.channels());

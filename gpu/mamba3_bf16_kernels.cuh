@@ -11,7 +11,7 @@
 
 namespace coil::gpu {
 
-inline constexpr int kFastRows = 32, kFastMakers = 4, kFastStages = 2;
+inline constexpr int kFastRows = 32, kFastHeads = 2, kFastMakers = 4 * kFastHeads, kFastStages = 2;
 // The numbers of the block's barriers; the last two are the first ones of a row, one for each stage.
 inline constexpr int kAmongMakers = 1, kStageFull = 2, kStageEmpty = kStageFull + kFastStages;
 
@@ -43,17 +43,17 @@ struct FastShared {
   static constexpr int kTables = kRank > 1 ? 2 : 1;             // of turns: for a second one of rank 1 there is no room
   static constexpr int kSide = 128;                             // words of a product's left side
   static constexpr int kTurns = kStates / 2 + 2, kInputs = 20;  // float2 and floats of a frame
-  int users;
+  int users;                                                    // of a head
   bool with_output;
 
   struct Pieces {
-    uint32_t *B, *C;         // [stage][row][kRowWords]
-    uint32_t* mixing;        // [stage]: C_0 B_0^T, C_1 B_1^T, C_1 B_0^T of tiles, as left sides
-    SpanDecays* decays;      // [stage]
-    float *B_bias, *C_bias;  // [rank][kStates]
-    float2* turns;           // [table][frame][kTurns]: cosine and sine, (1, 0) where nothing rotates
+    uint32_t *B, *C;         // [head][stage][row][kRowWords]
+    uint32_t* mixing;        // [head][stage]: C_0 B_0^T, C_1 B_1^T, C_1 B_0^T of tiles, as left sides
+    SpanDecays* decays;      // [head][stage]
+    float *B_bias, *C_bias;  // [head][rank][kStates]
+    float2* turns;           // [head][table][frame][kTurns]: cosine and sine, (1, 0) where nothing rotates
     float* inputs;           // [user][2]: x, z as [frame][kInputs]
-    // D mimo_x, -log2(e) mimo_z and mimo_z mimo_o as [rank][weights_row()]
+    // [head]: D mimo_x, -log2(e) mimo_z and mimo_z mimo_o as [rank][weights_row()]
     float* weights;
   };
   __host__ __device__ constexpr int weights_row() const { return 16 * users + 8; }
@@ -61,15 +61,15 @@ struct FastShared {
   template <class Take>
   __host__ __device__ constexpr void each_piece(Pieces& p, const Take& take) const {
     const int output = with_output ? 1 : 0;
-    take(p.B, kFastStages * kFastRows * kRowWords);
-    take(p.C, output * kFastStages * kFastRows * kRowWords);
-    take(p.mixing, output * kFastStages * 3 * kSide);
-    take(p.decays, kFastStages * int(sizeof(SpanDecays) / sizeof(float)));
-    take(p.B_bias, kRank * kStates);
-    take(p.C_bias, output * kRank * kStates);
-    take(p.turns, kTables * kFrames * kTurns * 2);
-    take(p.inputs, users * 2 * input_floats());
-    take(p.weights, kRank > 1 ? 3 * output * kRank * weights_row() : 0);
+    take(p.B, kFastHeads * kFastStages * kFastRows * kRowWords);
+    take(p.C, output * kFastHeads * kFastStages * kFastRows * kRowWords);
+    take(p.mixing, output * kFastHeads * kFastStages * 3 * kSide);
+    take(p.decays, kFastHeads * kFastStages * int(sizeof(SpanDecays) / sizeof(float)));
+    take(p.B_bias, kFastHeads * kRank * kStates);
+    take(p.C_bias, output * kFastHeads * kRank * kStates);
+    take(p.turns, kFastHeads * kTables * kFrames * kTurns * 2);
+    take(p.inputs, kFastHeads * users * 2 * input_floats());
+    take(p.weights, kRank > 1 ? kFastHeads * 3 * output * kRank * weights_row() : 0);
   }
   __host__ __device__ constexpr size_t floats() const {
     size_t sum = 0;
@@ -91,7 +91,7 @@ struct FastShared {
 struct FastPlace {
   Chunk chunk;
   size_t index, row;  // of the chunk; its first row
-  int head, group;
+  int head, group;    // the first head
 };
 
 __device__ inline void turn_pair(float& a, float& b, float cosine, float sine) {
@@ -111,7 +111,7 @@ class FastMaker {
   static constexpr int kFrames = Shared::kFrames, kRow = Shared::kRowWords;
   // An item is 4 neighbouring states of a row and those half of the states further. A warp's items are 8 rows of
   // kQuads / 8 blocks of 8 items; a lane has 2 rows.
-  static constexpr int kBlocks = kStates / 64, kItems = 2 * kBlocks;
+  static constexpr int kBlocks = kStates / 64, kItems = 2 * kBlocks / kFastHeads;
   static constexpr int kEach = kFrames / 4, kAngleSets = kStates / 64;  // frames of a lane; angles of a lane
   static constexpr bool kAhead = Shared::kTables > 1;  // turns of the next span before the products of this one
   static constexpr bool kEarly = kRank > 1;  // loads of the next span before the work on this one: if registers allow
@@ -119,8 +119,14 @@ class FastMaker {
  public:
   __device__ FastMaker(const Mamba3Arguments& m, const FastPlace& place, const typename Shared::Pieces& shared,
                        const uint64_t* turns, int warp, int lane)
-      : m_(m), place_(place), shared_(shared), warp_(warp), lane_(lane) {
-    const size_t at = (place.index * size_t(m.heads) + size_t(place.head)) * size_t(m.angles);
+      : m_(m),
+        place_(place),
+        shared_(shared),
+        mine_(warp / 4),
+        warp_(warp % 4),
+        lane_(lane),
+        head_(place.head + mine_) {
+    const size_t at = (place.index * size_t(m.heads) + size_t(head_)) * size_t(m.angles);
 #pragma unroll
     for (int k = 0; k < kAngleSets; ++k) angle_[k] = upper_half(turns[at + size_t(min(angle(k), m.angles - 1))]);
   }
@@ -135,7 +141,7 @@ class FastMaker {
       const int stage = span % kFastStages, next = first + kFrames;
       if (span >= kFastStages) wait_at(kStageEmpty + stage, all);
       rotate(stage, first);
-      if (warp_ == kFastMakers - 1) write_decays(stage, next);
+      if (warp_ == 3) write_decays(stage, next);
       if (kAhead) write_turns(next), load_steps(next + kFrames);
       wait_at(kAmongMakers, 32 * kFastMakers);  // B, C and the decays are there; the turns were read
       if (kTrue && warp_ < 3) mix(stage);
@@ -148,8 +154,10 @@ class FastMaker {
 
  private:
   // A lane's row, from the first row of its four.
-  __device__ int row_in_four(int item) const { return lane_ / 16 + 2 * (item / kBlocks); }
-  __device__ int first_of_four() const { return 8 * warp_ + 4 * (lane_ / 8 & 1); }
+  __device__ int row_in_four(int item) const { return lane_ / 16 + 2 * (kFastHeads == 1 ? item / kBlocks : warp_ % 2); }
+  __device__ int first_of_four() const {
+    return 8 * (kFastHeads == 1 ? warp_ : 2 * mine_ + warp_ / 2) + 4 * (lane_ / 8 & 1);
+  }
   __device__ int row_of(int item) const { return first_of_four() + row_in_four(item); }
   // Four rows are one frame, or frames of their own.
   __device__ int frame_of(int item) const { return kRank == 4 ? first_of_four() / 4 : row_of(item); }
@@ -190,18 +198,23 @@ class FastMaker {
     store_bf16(a, to), store_bf16(b, to + kStates / 4);
   }
 
-  __device__ float2* turns_of(int first) const {
-    return shared_.turns + first / kFrames % Shared::kTables * kFrames * Shared::kTurns;
+  __device__ float2* turns_of(int head, int first) const {
+    return shared_.turns + (head * Shared::kTables + first / kFrames % Shared::kTables) * kFrames * Shared::kTurns;
   }
 
   __device__ void rotate(int stage, int first) {
+#pragma unroll
+    for (int head = 0; head < kFastHeads; ++head) rotate_head(head, stage, first);
+  }
+  // After the last head loads the next span's rows.
+  __device__ void rotate_head(int head, int stage, int first) {
     const int next = first + kFrames;
     float4 turns[kItems][2];
 #pragma unroll
     for (int item = 0; item < kItems; ++item)
 #pragma unroll
       for (int i = 0; i < 2; ++i) {
-        const float2* frame = turns_of(first) + frame_of(item) * Shared::kTurns;
+        const float2* frame = turns_of(head, first) + frame_of(item) * Shared::kTurns;
         const int at = i * (kStates / 8) + item % kBlocks * 8 + lane_ % 8;
         turns[item][i] = kRank > 1 && item >= kBlocks ? turns[item % kBlocks][i]  // the same frame
                                                       : reinterpret_cast<const float4*>(frame)[at];
@@ -212,24 +225,25 @@ class FastMaker {
       // The same for all lanes.
       const bool first_turns = (kHalves ? 32 : 16) * block < m_.angles,
                  second_turns = kHalves ? first_turns : kStates / 4 + 16 * block < m_.angles;
-      const int bias = rank_of(item) * kStates + 4 * quad, to = (stage * kFastRows + r) * kRow + 2 * quad;
+      const int bias = (head * kRank + rank_of(item)) * kStates + 4 * quad,
+                to = ((head * kFastStages + stage) * kFastRows + r) * kRow + 2 * quad;
       rotate_item(B_[item], shared_.B_bias + bias, first_turns, second_turns, turns[item], shared_.B + to);
       if constexpr (kTrue)
         rotate_item(C_[item], shared_.C_bias + bias, first_turns, second_turns, turns[item], shared_.C + to);
-      if (kEarly && next < place_.chunk.frames) load_item(item, next);
+      if (kEarly && head == kFastHeads - 1 && next < place_.chunk.frames) load_item(item, next);
     }
   }
 
   __device__ void load_decays(int first) {
     exponent_ = gamma_ = beta_ = 0;
     const int frame = first + lane_ / kRank;
-    if (warp_ != kFastMakers - 1 || frame >= place_.chunk.frames) return;
-    const size_t at = (place_.row + size_t(frame)) * size_t(m_.heads) + size_t(place_.head);
+    if (warp_ != 3 || frame >= place_.chunk.frames) return;
+    const size_t at = (place_.row + size_t(frame)) * size_t(m_.heads) + size_t(head_);
     exponent_ = m_.decay[at], gamma_ = m_.gamma[at];
     if (frame + 1 < place_.chunk.left) beta_ = m_.beta[at + size_t(m_.heads)];
   }
   __device__ void write_decays(int stage, int next) {
-    sum_span_decays<kRank>(exponent_, gamma_ + beta_, gamma_, lane_, shared_.decays[stage]);
+    sum_span_decays<kRank>(exponent_, gamma_ + beta_, gamma_, lane_, shared_.decays[mine_ * kFastStages + stage]);
     load_decays(next);
   }
 
@@ -239,7 +253,7 @@ class FastMaker {
     const size_t row = place_.row + size_t(first + begin);
 #pragma unroll
     for (int i = 0; i < kEach; ++i) {
-      dt_[i] = begin + i < end ? m_.dt[(row + size_t(i)) * size_t(m_.heads) + size_t(place_.head)] : 0.0;
+      dt_[i] = begin + i < end ? m_.dt[(row + size_t(i)) * size_t(m_.heads) + size_t(head_)] : 0.0;
 #pragma unroll
       for (int k = 0; k < kAngleSets; ++k)
         speed_[k][i] = begin + i < end && angle(k) < m_.angles
@@ -264,7 +278,7 @@ class FastMaker {
       const uint32_t start = angle_[k] + through - sum;
       angle_[k] += __shfl_sync(0xffffffffu, through, 3, 4);
       if (angle(k) >= m_.angles) continue;
-      float2* to = turns_of(first) + lane_ % 4 * kEach * Shared::kTurns + place_of_turn(angle(k));
+      float2* to = turns_of(mine_, first) + lane_ % 4 * kEach * Shared::kTurns + place_of_turn(angle(k));
 #pragma unroll
       for (int i = 0; i < kEach; ++i) to[i * Shared::kTurns] = cos_sin<Precision::bf16>(start + until[i]);
     }
@@ -278,10 +292,10 @@ class FastMaker {
   // Products of C and B with the decays: one pair of tiles.
   __device__ void mix(int stage) {
     const int now = warp_ > 0 ? 16 : 0, then = warp_ == 1 ? 16 : 0, g = lane_ / 4, t = lane_ % 4;
-    const uint32_t* C = shared_.C + (stage * kFastRows + now + (lane_ / 8 & 1) * 8 + lane_ % 8) * kRow + lane_ / 16 * 4;
-    const uint32_t* B =
-        shared_.B + (stage * kFastRows + then + lane_ / 16 * 8 + lane_ % 8) * kRow + (lane_ / 8 & 1) * 4;
-    const SpanDecays& decays = shared_.decays[stage];
+    const int slot = mine_ * kFastStages + stage;
+    const uint32_t* C = shared_.C + (slot * kFastRows + now + (lane_ / 8 & 1) * 8 + lane_ % 8) * kRow + lane_ / 16 * 4;
+    const uint32_t* B = shared_.B + (slot * kFastRows + then + lane_ / 16 * 8 + lane_ % 8) * kRow + (lane_ / 8 & 1) * 4;
+    const SpanDecays& decays = shared_.decays[slot];
     float p[2][4] = {};
 #pragma unroll
     for (int k = 0; k < kStates / 16; ++k) {
@@ -299,7 +313,7 @@ class FastMaker {
                          : o < n                ? exp2_fast(decays.sum[n] - decays.sum[o]) * decays.step[o]
                                                 : 0.0f;
     }
-    reinterpret_cast<uint4*>(shared_.mixing + (stage * 3 + warp_) * Shared::kSide)[lane_] = {
+    reinterpret_cast<uint4*>(shared_.mixing + (slot * 3 + warp_) * Shared::kSide)[lane_] = {
         pack_bf16(p[0][0], p[0][1]), pack_bf16(p[0][2], p[0][3]), pack_bf16(p[1][0], p[1][1]),
         pack_bf16(p[1][2], p[1][3])};
   }
@@ -307,8 +321,8 @@ class FastMaker {
   const Mamba3Arguments& m_;
   const FastPlace& place_;
   const typename Shared::Pieces& shared_;
-  const int warp_, lane_;
-  uint32_t angle_[kAngleSets];  // after the last frame for which turns were computed
+  const int mine_, warp_, lane_, head_;  // which of the heads; the warp among the four for its angles and products
+  uint32_t angle_[kAngleSets];           // after the last frame for which turns were computed
   float4 B_[kItems][2], C_[kItems][2];
   double dt_[kEach], speed_[kAngleSets][kEach];
   float exponent_ = 0, gamma_ = 0, beta_ = 0;  // of the last maker; a lane for each row
@@ -324,18 +338,19 @@ class FastUser {
   __device__ FastUser(const Mamba3Arguments& m, const FastPlace& place, const typename Shared::Pieces& shared, int user,
                       int lane)
       : m_(m), place_(place), shared_(shared), lane_(lane), g_(lane / 4), t_(lane % 4) {
-    channel_ = place.head * m.headdim + 16 * user;
+    const int users = m.headdim / 16, mine = user / users, head = place.head + mine, own_channel = 16 * (user % users);
+    slot_ = mine * kFastStages, channel_ = head * m.headdim + own_channel;
     inputs_ = shared.inputs + user * 2 * Shared{0, kTrue}.input_floats();
     rows_at_ = ((lane / 8 & 1) * 8 + lane % 8) * kRow + lane / 16 * 4;
     if constexpr (kRank > 1)
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
-        const int first = place.head * kRank * m.headdim + 16 * user;
+        const int first = head * kRank * m.headdim + own_channel;
         up_[i / 2][i % 2] = m.mimo_x[first + (2 * t_ + i % 2) % kRank * m.headdim + g_ + i / 2 * 8];
       }
     if constexpr (kTrue) {
-      D_ = m.D[place.head];
-      weights_ = shared.weights + g_ % kRank * (m.headdim + 8) + 16 * user + 2 * t_;
+      D_ = m.D[head];
+      weights_ = shared.weights + (3 * mine * kRank + g_ % kRank) * (m.headdim + 8) + own_channel + 2 * t_;
     }
   }
 
@@ -351,11 +366,11 @@ class FastUser {
       wait_for_copy_groups<1>();
       __syncwarp();
       if constexpr (kTrue) {
-        write_outputs(first, stage, span % 2);
+        write_outputs(first, slot_ + stage, span % 2);
         if (!place_.chunk.last && first + kFrames >= frames) return 0;  // the next state belongs to the next chunk
       }
-      advance(stage, span % 2);
-      elapsed += shared_.decays[stage].sum[kFastRows - 1];
+      advance(slot_ + stage, span % 2);
+      elapsed += shared_.decays[slot_ + stage].sum[kFastRows - 1];
       __syncwarp();
       copy_inputs(first + 2 * kFrames);
       if (first + kFastStages * kFrames < frames) arrive_at(kStageEmpty + stage, all);
@@ -402,9 +417,9 @@ class FastUser {
   }
 
   // C h, the products with u, D u, gate.
-  __device__ void write_outputs(int first, int stage, int buffer) {
-    const uint32_t* C = shared_.C + stage * kFastRows * kRow + rows_at_;
-    const SpanDecays& decays = shared_.decays[stage];
+  __device__ void write_outputs(int first, int slot, int buffer) {
+    const uint32_t* C = shared_.C + slot * kFastRows * kRow + rows_at_;
+    const SpanDecays& decays = shared_.decays[slot];
     float out[2][2][4] = {};
 #pragma unroll
     for (int k = 0; k < kSteps; ++k) {
@@ -427,7 +442,7 @@ class FastUser {
     take_inputs(buffer, u);
 #pragma unroll
     for (int block = 0; block < 3; ++block) {
-      const uint4 left = reinterpret_cast<const uint4*>(shared_.mixing + (stage * 3 + block) * Shared::kSide)[lane_];
+      const uint4 left = reinterpret_cast<const uint4*>(shared_.mixing + (slot * 3 + block) * Shared::kSide)[lane_];
       const int now = block > 0, then = block == 1;
 #pragma unroll
       for (int half = 0; half < 2; ++half)
@@ -495,11 +510,11 @@ class FastUser {
   }
 
   // The states after the span.
-  __device__ void advance(int stage, int buffer) {
+  __device__ void advance(int slot, int buffer) {
     float u[2][2][2][2];  // again, as there are too few registers to keep them
     take_inputs(buffer, u);
-    const SpanDecays& decays = shared_.decays[stage];
-    const uint32_t* B = shared_.B + stage * kFastRows * kRow + rows_at_;
+    const SpanDecays& decays = shared_.decays[slot];
+    const uint32_t* B = shared_.B + slot * kFastRows * kRow + rows_at_;
     uint32_t left[2][4];
 #pragma unroll
     for (int i = 0; i < 8; ++i) {
@@ -527,6 +542,7 @@ class FastUser {
   const FastPlace& place_;
   const typename Shared::Pieces& shared_;
   const int lane_, g_, t_;
+  int slot_;               // of its head's first stage
   int channel_, rows_at_;  // the warp's first channel; where the lane reads left sides and transposed right sides
   float* inputs_;
   float up_[2][2], D_;    // mimo_x of the rows that a lane takes
@@ -534,29 +550,31 @@ class FastUser {
   float state_[2 * kSteps][4] = {};
 };
 
-// As mamba3_chunks: block `heads * chunk + head`.
+// As mamba3_chunks, for kFastHeads heads: block `heads / kFastHeads * chunk + heads before / kFastHeads`.
 template <int kStates, int kRank, bool kTrue>
-__global__ void __launch_bounds__(256, 2)
+__global__ void __launch_bounds__(256 * kFastHeads, 2 / kFastHeads)
     mamba3_bf16_chunks(Mamba3Arguments m, float* carries, float* sums, const uint64_t* turns, const Chunk* chunks,
                        int chunk_frames) {
   using Shared = FastShared<kStates, kRank>;
-  const size_t index = blockIdx.x / unsigned(m.heads);
-  const int head = int(blockIdx.x % unsigned(m.heads)), threads = int(blockDim.x);
+  const unsigned blocks = unsigned(m.heads / kFastHeads);  // of a chunk
+  const size_t index = blockIdx.x / blocks;
+  const int head = int(blockIdx.x % blocks) * kFastHeads, threads = int(blockDim.x);
   const FastPlace place{chunks[index], index, index * size_t(chunk_frames), head, head / (m.heads / m.groups)};
   if (!kTrue && place.chunk.last) return;
   const int warp = __shfl_sync(0xffffffffu, int(threadIdx.x) / 32, 0), lane = int(threadIdx.x) % 32;
-  const auto shared = Shared{threads / 32 - kFastMakers, kTrue}.at(dynamic_shared());
-  for (int i = int(threadIdx.x); i < kRank * kStates; i += threads) {
+  const auto shared = Shared{m.headdim / 16, kTrue}.at(dynamic_shared());
+  for (int i = int(threadIdx.x); i < kFastHeads * kRank * kStates; i += threads) {
     shared.B_bias[i] = m.B_bias[head * kRank * kStates + i];
     if (kTrue) shared.C_bias[i] = m.C_bias[head * kRank * kStates + i];
   }
   if (kTrue && kRank > 1)
-    for (int i = int(threadIdx.x); i < kRank * m.headdim; i += threads) {
-      const int at = head * kRank * m.headdim + i, all = kRank * (m.headdim + 8);
-      float* to = shared.weights + i / m.headdim * (m.headdim + 8) + i % m.headdim;
-      to[0] = m.D[head] * m.mimo_x[at], to[all] = -kLog2E * m.mimo_z[at], to[2 * all] = m.mimo_z[at] * m.mimo_o[at];
+    for (int i = int(threadIdx.x); i < kFastHeads * kRank * m.headdim; i += threads) {
+      const int at = head * kRank * m.headdim + i, all = kRank * (m.headdim + 8), rank = i / m.headdim;
+      float* to = shared.weights + rank / kRank * 3 * all + rank % kRank * (m.headdim + 8) + i % m.headdim;
+      to[0] = m.D[head + rank / kRank] * m.mimo_x[at], to[all] = -kLog2E * m.mimo_z[at],
+      to[2 * all] = m.mimo_z[at] * m.mimo_o[at];
     }
-  for (int i = int(threadIdx.x); i < Shared::kTables * Shared::kFrames * Shared::kTurns; i += threads)
+  for (int i = int(threadIdx.x); i < kFastHeads * Shared::kTables * Shared::kFrames * Shared::kTurns; i += threads)
     shared.turns[i] = {1, 0};
   __syncthreads();
   if (warp < kFastMakers) {
@@ -567,7 +585,8 @@ __global__ void __launch_bounds__(256, 2)
   float* carry = carries + (index * size_t(m.channels()) + size_t(channel)) * kStates;
   float* after = m.table + size_t(place.chunk.state_out) * m.table_stride + m.ssm_at + size_t(channel) * kStates;
   const float elapsed = FastUser<kStates, kRank, kTrue>(m, place, shared, user, lane).run(carry, after);
-  if (!kTrue && user == 0 && lane == 0) sums[index * size_t(m.heads) + size_t(head)] = elapsed;
+  if (!kTrue && channel % m.headdim == 0 && lane == 0)
+    sums[index * size_t(m.heads) + size_t(channel / m.headdim)] = elapsed;
 }
 
 }  // namespace coil::gpu
