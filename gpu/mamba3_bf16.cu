@@ -10,6 +10,7 @@ template <int kStates, int kRank, bool kTrue>
 void start(const Mamba3Arguments& m, const Mamba3Scratch& scratch, const DevicePlan& plan, cudaStream_t stream) {
   constexpr auto* kernel = mamba3_bf16_chunks<kStates, kRank, kTrue>;
   const int users = m.headdim / 16;
+  static_assert(FastShared<kStates, kRank>{4, true}.floats() * sizeof(float) <= 227 << 10);  // what a block can have
   const size_t bytes = FastShared<kStates, kRank>{users, kTrue}.floats() * sizeof(float);
   check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, int(bytes)), "preparing a kernel");
   launch(kernel, unsigned(plan.chunk_count) * unsigned(m.heads / kFastHeads),

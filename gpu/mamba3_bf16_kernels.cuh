@@ -1,9 +1,10 @@
 // The scan of Mamba-3 in bf16 for common sizes. gpu/mamba3_kernels.cuh has the equations and the kernels around it.
 //
-// A block processes one head in spans of 32 rows. Its first warps, the makers, rotate B and C, store them as bf16 rows,
-// which the tensor cores' operands are read from without further work, and multiply them with each other. Each of the
-// other warps, the users, has the states of 16 channels in its registers. The makers work ahead by up to kFastStages
-// spans, so that the users do not wait for memory, angles or decays. All decays are relative to a span's start.
+// A block processes two heads, which share the raw rows of B and C, in spans of 32 rows. Its first warps, the makers,
+// rotate B and C, store them as bf16 rows, which the tensor cores' operands are read from without further work, and
+// multiply them with each other. Each of the other warps, the users, has the states of 16 channels in its registers.
+// The makers work ahead by up to kFastStages spans, so that the users do not wait for memory, angles or decays. All
+// decays are relative to a span's start.
 #pragma once
 
 #include "gpu/load_matrices.cuh"
@@ -11,9 +12,12 @@
 
 namespace coil::gpu {
 
-inline constexpr int kFastRows = 32, kFastHeads = 2, kFastMakers = 4 * kFastHeads, kFastStages = 2;
+inline constexpr int kFastRows = 32, kFastHeads = 2, kFastMakers = 4 * kFastHeads;
+// How many spans the makers may be ahead of the users; as many as have room.
+template <int kRank>
+inline constexpr int kFastStages = kRank > 1 ? 3 : 2;
 // The numbers of the block's barriers; the last two are the first ones of a row, one for each stage.
-inline constexpr int kAmongMakers = 1, kStageFull = 2, kStageEmpty = kStageFull + kFastStages;
+inline constexpr int kAmongMakers = 1, kStageFull = 2, kStageEmpty = 8;
 
 // For the rows of a span: the sum of the decays' exponents from its start; gamma + beta of the next frame; gamma; the
 // former times the decay to the span's end; 2^sum.
@@ -61,10 +65,10 @@ struct FastShared {
   template <class Take>
   __host__ __device__ constexpr void each_piece(Pieces& p, const Take& take) const {
     const int output = with_output ? 1 : 0;
-    take(p.B, kFastHeads * kFastStages * kFastRows * kRowWords);
-    take(p.C, output * kFastHeads * kFastStages * kFastRows * kRowWords);
-    take(p.mixing, output * kFastHeads * kFastStages * 3 * kSide);
-    take(p.decays, kFastHeads * kFastStages * int(sizeof(SpanDecays) / sizeof(float)));
+    take(p.B, kFastHeads * kFastStages<kRank> * kFastRows * kRowWords);
+    take(p.C, output * kFastHeads * kFastStages<kRank> * kFastRows * kRowWords);
+    take(p.mixing, output * kFastHeads * kFastStages<kRank> * 3 * kSide);
+    take(p.decays, kFastHeads * kFastStages<kRank> * int(sizeof(SpanDecays) / sizeof(float)));
     take(p.B_bias, kFastHeads * kRank * kStates);
     take(p.C_bias, output * kFastHeads * kRank * kStates);
     take(p.turns, kFastHeads * kTables * kFrames * kTurns * 2);
@@ -138,8 +142,8 @@ class FastMaker {
     if (kAhead) load_steps(kFrames);
     wait_at(kAmongMakers, 32 * kFastMakers);
     for (int first = 0, span = 0; first < frames; first += kFrames, ++span) {
-      const int stage = span % kFastStages, next = first + kFrames;
-      if (span >= kFastStages) wait_at(kStageEmpty + stage, all);
+      const int stage = span % kFastStages<kRank>, next = first + kFrames;
+      if (span >= kFastStages<kRank>) wait_at(kStageEmpty + stage, all);
       rotate(stage, first);
       if (warp_ == 3) write_decays(stage, next);
       if (kAhead) write_turns(next), load_steps(next + kFrames);
@@ -226,7 +230,7 @@ class FastMaker {
       const bool first_turns = (kHalves ? 32 : 16) * block < m_.angles,
                  second_turns = kHalves ? first_turns : kStates / 4 + 16 * block < m_.angles;
       const int bias = (head * kRank + rank_of(item)) * kStates + 4 * quad,
-                to = ((head * kFastStages + stage) * kFastRows + r) * kRow + 2 * quad;
+                to = ((head * kFastStages<kRank> + stage) * kFastRows + r) * kRow + 2 * quad;
       rotate_item(B_[item], shared_.B_bias + bias, first_turns, second_turns, turns[item], shared_.B + to);
       if constexpr (kTrue)
         rotate_item(C_[item], shared_.C_bias + bias, first_turns, second_turns, turns[item], shared_.C + to);
@@ -243,7 +247,8 @@ class FastMaker {
     if (frame + 1 < place_.chunk.left) beta_ = m_.beta[at + size_t(m_.heads)];
   }
   __device__ void write_decays(int stage, int next) {
-    sum_span_decays<kRank>(exponent_, gamma_ + beta_, gamma_, lane_, shared_.decays[mine_ * kFastStages + stage]);
+    sum_span_decays<kRank>(exponent_, gamma_ + beta_, gamma_, lane_,
+                           shared_.decays[mine_ * kFastStages<kRank> + stage]);
     load_decays(next);
   }
 
@@ -292,7 +297,7 @@ class FastMaker {
   // Products of C and B with the decays: one pair of tiles.
   __device__ void mix(int stage) {
     const int now = warp_ > 0 ? 16 : 0, then = warp_ == 1 ? 16 : 0, g = lane_ / 4, t = lane_ % 4;
-    const int slot = mine_ * kFastStages + stage;
+    const int slot = mine_ * kFastStages<kRank> + stage;
     const uint32_t* C = shared_.C + (slot * kFastRows + now + (lane_ / 8 & 1) * 8 + lane_ % 8) * kRow + lane_ / 16 * 4;
     const uint32_t* B = shared_.B + (slot * kFastRows + then + lane_ / 16 * 8 + lane_ % 8) * kRow + (lane_ / 8 & 1) * 4;
     const SpanDecays& decays = shared_.decays[slot];
@@ -339,7 +344,7 @@ class FastUser {
                       int lane)
       : m_(m), place_(place), shared_(shared), lane_(lane), g_(lane / 4), t_(lane % 4) {
     const int users = m.headdim / 16, mine = user / users, head = place.head + mine, own_channel = 16 * (user % users);
-    slot_ = mine * kFastStages, channel_ = head * m.headdim + own_channel;
+    slot_ = mine * kFastStages<kRank>, channel_ = head * m.headdim + own_channel;
     inputs_ = shared.inputs + user * 2 * Shared{0, kTrue}.input_floats();
     rows_at_ = ((lane / 8 & 1) * 8 + lane % 8) * kRow + lane / 16 * 4;
     if constexpr (kRank > 1)
@@ -361,7 +366,7 @@ class FastUser {
     if constexpr (kTrue) each_state(carry, [](const float2& v, float& a, float& b) { a = v.x, b = v.y; });
     float elapsed = 0;
     for (int first = 0, span = 0; first < frames; first += kFrames, ++span) {
-      const int stage = span % kFastStages;
+      const int stage = span % kFastStages<kRank>;
       wait_at(kStageFull + stage, all);
       wait_for_copy_groups<1>();
       __syncwarp();
@@ -373,7 +378,7 @@ class FastUser {
       elapsed += shared_.decays[slot_ + stage].sum[kFastRows - 1];
       __syncwarp();
       copy_inputs(first + 2 * kFrames);
-      if (first + kFastStages * kFrames < frames) arrive_at(kStageEmpty + stage, all);
+      if (first + kFastStages<kRank> * kFrames < frames) arrive_at(kStageEmpty + stage, all);
     }
     each_state(kTrue ? after : carry, [](float2& v, float a, float b) { v = {a, b}; });
     return elapsed;
