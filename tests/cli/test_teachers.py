@@ -107,7 +107,7 @@ class Teachers(CoilTest):
         size = info["card"]["training"]["size"]
         self.assertIn(f"size {size}; held-out", said)
         self.assertIn(size, ("8 x 1 x 1", "8 x 1 x 4", "8 x 4 x 6"))
-        self.assertIn("8 x 1 x 1 0.", info["card"]["training"]["sizes_tried"])
+        self.assertIn("8 x 1 x 1 ", info["card"]["training"]["sizes_tried"])
         share = info["card"]["source"]["estimated_cost_share"]
         self.assertAlmostEqual(share, {"8 x 1 x 1": 0.251, "8 x 1 x 4": 0.522, "8 x 4 x 6": 1.128}[size], delta=0.01)
         for more in (("--quality", "lite", "--million-frames", "400"), ("--million-frames", "3")):
