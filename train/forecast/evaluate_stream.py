@@ -1,6 +1,6 @@
 """Zero-shot forecasts of `coil stream`, which mixes the model's with the season of each series: mean absolute scaled
-error over seasonal naive's, and the share of values within the bounds. The series are those of benchmarks.py; nothing was
-chosen by them."""
+error over seasonal naive's, and the share of values within the bounds. The series are those of benchmarks.py; nothing
+was chosen by them."""
 import argparse
 import json
 import pathlib
