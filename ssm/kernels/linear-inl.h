@@ -17,6 +17,7 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 inline constexpr size_t kGroup = kManyRegisters ? 4 : 2;
 inline constexpr size_t kSums = kManyRegisters ? 16 : 8;  // about as many as fit into the registers
+inline constexpr size_t kLongColumns = 128;  // from here on, a tile's weights do not fit into the nearest cache
 
 // Loads a vector of weights as float32.
 template <class D, class V = hn::Vec<D>>
@@ -108,8 +109,13 @@ HWY_INLINE void LinearTile(D d, const LinearCall<Weight>& call, size_t panel, si
 template <size_t kPanels, size_t kChains, size_t kStride, class D, class Weight>
 HWY_INLINE void LinearPanels(D d, const LinearCall<Weight>& call, size_t& panel, size_t frames) {
   constexpr size_t kFrames = HWY_MIN(HWY_MAX(kSums / (kPanels * kChains), 1), 8);
+  constexpr size_t kTall = kFrames == 4 && kStride == 0 && kManyRegisters ? 6 : 0;
+  const bool tall = kTall != 0 && call.w.d_in >= kLongColumns;
   for (const size_t panels = call.w.d_out / call.w.lanes; panel + kPanels <= panels; panel += kPanels) {
     size_t t = 0;
+    if constexpr (kTall != 0)
+      for (; tall && t + kTall <= frames && t + 8 != frames; t += kTall)  // 8 are two tiles of 4
+        LinearTile<1, kPanels, kTall, kChains, kStride>(d, call, panel, t);
     for (; t + kFrames <= frames; t += kFrames) LinearTile<1, kPanels, kFrames, kChains, kStride>(d, call, panel, t);
     if constexpr (kFrames > 3)
       for (; t + 2 <= frames; t += 2) LinearTile<1, kPanels, 2, kChains, kStride>(d, call, panel, t);
