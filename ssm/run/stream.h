@@ -36,6 +36,14 @@ class Stream {
   void process(std::span<const float> in, std::span<float> out) noexcept;
   void step(std::span<const float> frame_in, std::span<float> frame_out) noexcept { process(frame_in, frame_out); }
 
+  // The same for two streams of one model, side by side if that costs less than one after the other. Equal to the bit
+  // as long as their controls are, else up to rounding. [audio-thread]
+  struct Frames {
+    std::span<const float> in;
+    std::span<float> out;
+  };
+  static void process_pair(Stream& first, Stream& second, const Frames& of_first, const Frames& of_second) noexcept;
+
   // tokens (frames), logits (rows, vocabulary) of the last rows, as many as `logits` has room for. One row is enough to
   // continue after a prompt. Only for models that take token ids; an id outside the vocabulary reads as 0.
   // [audio-thread]
@@ -56,6 +64,8 @@ class Stream {
  private:
   void settle();
   void run(const float* frames, const int32_t* tokens, float* out, size_t n, size_t skip) noexcept;
+  // The last `wanted` of n rows, with the check of outputs and state.
+  void deliver(const float* output, size_t n, size_t wanted, float* out) noexcept;
 
   std::shared_ptr<const Model> model_;
   State state_, rest_;
