@@ -12,12 +12,9 @@
 
 namespace coil::gpu {
 
-inline constexpr int kFastRows = 32, kFastHeads = 2, kFastMakers = 4 * kFastHeads;
-// How many spans the makers may be ahead of the users; as many as have room.
-template <int kRank>
-inline constexpr int kFastStages = kRank > 1 ? 3 : 2;
+inline constexpr int kFastRows = 32, kFastHeads = 2, kFastMakers = 4 * kFastHeads, kFastStages = 2;
 // The numbers of the block's barriers; the last two are the first ones of a row, one for each stage.
-inline constexpr int kAmongMakers = 1, kStageFull = 2, kStageEmpty = 8;
+inline constexpr int kAmongMakers = 1, kStageFull = 2, kStageEmpty = kStageFull + kFastStages;
 
 // For the rows of a span: the sum of the decays' exponents from its start; gamma + beta of the next frame; gamma; the
 // former times the decay to the span's end; 2^sum.
@@ -44,10 +41,9 @@ __device__ void sum_span_decays(float exponent, float step, float gamma, int row
 template <int kStates, int kRank>
 struct FastShared {
   static constexpr int kFrames = kFastRows / kRank, kRowWords = (kStates + 8) / 2;  // of bf16
-  static constexpr int kTables = kRank > 1 ? 2 : 1;             // of turns: for a second one of rank 1 there is no room
-  static constexpr int kSide = 128;                             // words of a product's left side
-  static constexpr int kTurns = kStates / 2 + 2, kInputs = 20;  // float2 and floats of a frame
-  int users;                                                    // of a head
+  static constexpr int kSide = 128;                                                 // words of a product's left side
+  static constexpr int kTurns = kStates / 2 + 2, kInputs = 20;                      // float2 and floats of a frame
+  int users;                                                                        // of a head
   bool with_output;
 
   struct Pieces {
@@ -55,7 +51,7 @@ struct FastShared {
     uint32_t* mixing;        // [head][stage]: C_0 B_0^T, C_1 B_1^T, C_1 B_0^T of tiles, as left sides
     SpanDecays* decays;      // [head][stage]
     float *B_bias, *C_bias;  // [head][rank][kStates]
-    float2* turns;           // [head][table][frame][kTurns]: cosine and sine, (1, 0) where nothing rotates
+    float2* turns;           // [head][frame][kTurns]: cosine and sine, (1, 0) where nothing rotates
     float* inputs;           // [user][2]: x, z as [frame][kInputs]
     // [head]: D mimo_x, -log2(e) mimo_z and mimo_z mimo_o as [rank][weights_row()]
     float* weights;
@@ -65,13 +61,13 @@ struct FastShared {
   template <class Take>
   __host__ __device__ constexpr void each_piece(Pieces& p, const Take& take) const {
     const int output = with_output ? 1 : 0;
-    take(p.B, kFastHeads * kFastStages<kRank> * kFastRows * kRowWords);
-    take(p.C, output * kFastHeads * kFastStages<kRank> * kFastRows * kRowWords);
-    take(p.mixing, output * kFastHeads * kFastStages<kRank> * 3 * kSide);
-    take(p.decays, kFastHeads * kFastStages<kRank> * int(sizeof(SpanDecays) / sizeof(float)));
+    take(p.B, kFastHeads * kFastStages * kFastRows * kRowWords);
+    take(p.C, output * kFastHeads * kFastStages * kFastRows * kRowWords);
+    take(p.mixing, output * kFastHeads * kFastStages * 3 * kSide);
+    take(p.decays, kFastHeads * kFastStages * int(sizeof(SpanDecays) / sizeof(float)));
     take(p.B_bias, kFastHeads * kRank * kStates);
     take(p.C_bias, output * kFastHeads * kRank * kStates);
-    take(p.turns, kFastHeads * kTables * kFrames * kTurns * 2);
+    take(p.turns, kFastHeads * kFrames * kTurns * 2);
     take(p.inputs, kFastHeads * users * 2 * input_floats());
     take(p.weights, kRank > 1 ? kFastHeads * 3 * output * kRank * weights_row() : 0);
   }
@@ -117,7 +113,6 @@ class FastMaker {
   // kQuads / 8 blocks of 8 items; a lane has 2 rows.
   static constexpr int kBlocks = kStates / 64, kItems = 2 * kBlocks / kFastHeads;
   static constexpr int kEach = kFrames / 4, kAngleSets = kStates / 64;  // frames of a lane; angles of a lane
-  static constexpr bool kAhead = Shared::kTables > 1;  // turns of the next span before the products of this one
   static constexpr bool kEarly = kRank > 1;  // loads of the next span before the work on this one: if registers allow
 
  public:
@@ -139,20 +134,20 @@ class FastMaker {
     const int frames = place_.chunk.frames, all = int(blockDim.x);
     load_rows(0), load_decays(0), load_steps(0);
     write_turns(0);
-    if (kAhead) load_steps(kFrames);
     wait_at(kAmongMakers, 32 * kFastMakers);
     for (int first = 0, span = 0; first < frames; first += kFrames, ++span) {
-      const int stage = span % kFastStages<kRank>, next = first + kFrames;
-      if (span >= kFastStages<kRank>) wait_at(kStageEmpty + stage, all);
-      rotate(stage, first);
+      const int stage = span % kFastStages, next = first + kFrames;
+      if (span >= kFastStages) wait_at(kStageEmpty + stage, all);
+      rotate(stage, next);
       if (warp_ == 3) write_decays(stage, next);
-      if (kAhead) write_turns(next), load_steps(next + kFrames);
+      if (kEarly) load_steps(next);
       wait_at(kAmongMakers, 32 * kFastMakers);  // B, C and the decays are there; the turns were read
       if (kTrue && warp_ < 3) mix(stage);
-      if (!kAhead) load_steps(next), write_turns(next);
+      if (!kEarly) load_steps(next);
+      write_turns(next);
       if (!kEarly) load_rows(next);
+      wait_at(kAmongMakers, 32 * kFastMakers);  // the products and the turns are there
       arrive_at(kStageFull + stage, all);
-      if (!kAhead && next < frames) wait_at(kAmongMakers, 32 * kFastMakers);  // the turns are there
     }
   }
 
@@ -186,10 +181,9 @@ class FastMaker {
   }
 
   // Bias, rotation, bf16.
-  __device__ void rotate_item(const float4 (&raw)[2], const float* bias, bool first_turns, bool second_turns,
+  __device__ void rotate_item(const float4 (&raw)[2], const float4 (&bias)[2], bool first_turns, bool second_turns,
                               const float4 (&turns)[2], uint32_t* to) const {
-    float4 a = add(raw[0], *reinterpret_cast<const float4*>(bias)),
-           b = add(raw[1], *reinterpret_cast<const float4*>(bias + kStates / 2));
+    float4 a = add(raw[0], bias[0]), b = add(raw[1], bias[1]);
     if constexpr (kHalves) {
       if (first_turns) {
         turn_pair(a.x, b.x, turns[0].x, turns[0].y), turn_pair(a.y, b.y, turns[0].z, turns[0].w);
@@ -202,23 +196,22 @@ class FastMaker {
     store_bf16(a, to), store_bf16(b, to + kStates / 4);
   }
 
-  __device__ float2* turns_of(int head, int first) const {
-    return shared_.turns + (head * Shared::kTables + first / kFrames % Shared::kTables) * kFrames * Shared::kTurns;
-  }
-
-  __device__ void rotate(int stage, int first) {
+  __device__ void rotate(int stage, int next) {
 #pragma unroll
-    for (int head = 0; head < kFastHeads; ++head) rotate_head(head, stage, first);
+    for (int head = 0; head < kFastHeads; ++head) rotate_head(head, stage, next);
   }
   // After the last head loads the next span's rows.
-  __device__ void rotate_head(int head, int stage, int first) {
-    const int next = first + kFrames;
-    float4 turns[kItems][2];
+  __device__ void rotate_head(int head, int stage, int next) {
+    float4 turns[kItems][2], B_bias[kItems][2], C_bias[kItems][2];  // all before any of the stores, which wait for them
 #pragma unroll
     for (int item = 0; item < kItems; ++item)
 #pragma unroll
       for (int i = 0; i < 2; ++i) {
-        const float2* frame = turns_of(head, first) + frame_of(item) * Shared::kTurns;
+        const int bias =
+            (head * kRank + rank_of(item)) * kStates + i * (kStates / 2) + item % kBlocks * 32 + lane_ % 8 * 4;
+        B_bias[item][i] = *reinterpret_cast<const float4*>(shared_.B_bias + bias);
+        if (kTrue) C_bias[item][i] = *reinterpret_cast<const float4*>(shared_.C_bias + bias);
+        const float2* frame = shared_.turns + (head * kFrames + frame_of(item)) * Shared::kTurns;
         const int at = i * (kStates / 8) + item % kBlocks * 8 + lane_ % 8;
         turns[item][i] = kRank > 1 && item >= kBlocks ? turns[item % kBlocks][i]  // the same frame
                                                       : reinterpret_cast<const float4*>(frame)[at];
@@ -229,11 +222,9 @@ class FastMaker {
       // The same for all lanes.
       const bool first_turns = (kHalves ? 32 : 16) * block < m_.angles,
                  second_turns = kHalves ? first_turns : kStates / 4 + 16 * block < m_.angles;
-      const int bias = (head * kRank + rank_of(item)) * kStates + 4 * quad,
-                to = ((head * kFastStages<kRank> + stage) * kFastRows + r) * kRow + 2 * quad;
-      rotate_item(B_[item], shared_.B_bias + bias, first_turns, second_turns, turns[item], shared_.B + to);
-      if constexpr (kTrue)
-        rotate_item(C_[item], shared_.C_bias + bias, first_turns, second_turns, turns[item], shared_.C + to);
+      const int to = ((head * kFastStages + stage) * kFastRows + r) * kRow + 2 * quad;
+      rotate_item(B_[item], B_bias[item], first_turns, second_turns, turns[item], shared_.B + to);
+      if constexpr (kTrue) rotate_item(C_[item], C_bias[item], first_turns, second_turns, turns[item], shared_.C + to);
       if (kEarly && head == kFastHeads - 1 && next < place_.chunk.frames) load_item(item, next);
     }
   }
@@ -247,8 +238,7 @@ class FastMaker {
     if (frame + 1 < place_.chunk.left) beta_ = m_.beta[at + size_t(m_.heads)];
   }
   __device__ void write_decays(int stage, int next) {
-    sum_span_decays<kRank>(exponent_, gamma_ + beta_, gamma_, lane_,
-                           shared_.decays[mine_ * kFastStages<kRank> + stage]);
+    sum_span_decays<kRank>(exponent_, gamma_ + beta_, gamma_, lane_, shared_.decays[mine_ * kFastStages + stage]);
     load_decays(next);
   }
 
@@ -283,7 +273,7 @@ class FastMaker {
       const uint32_t start = angle_[k] + through - sum;
       angle_[k] += __shfl_sync(0xffffffffu, through, 3, 4);
       if (angle(k) >= m_.angles) continue;
-      float2* to = turns_of(mine_, first) + lane_ % 4 * kEach * Shared::kTurns + place_of_turn(angle(k));
+      float2* to = shared_.turns + (mine_ * kFrames + lane_ % 4 * kEach) * Shared::kTurns + place_of_turn(angle(k));
 #pragma unroll
       for (int i = 0; i < kEach; ++i) to[i * Shared::kTurns] = cos_sin<Precision::bf16>(start + until[i]);
     }
@@ -297,7 +287,7 @@ class FastMaker {
   // Products of C and B with the decays: one pair of tiles.
   __device__ void mix(int stage) {
     const int now = warp_ > 0 ? 16 : 0, then = warp_ == 1 ? 16 : 0, g = lane_ / 4, t = lane_ % 4;
-    const int slot = mine_ * kFastStages<kRank> + stage;
+    const int slot = mine_ * kFastStages + stage;
     const uint32_t* C = shared_.C + (slot * kFastRows + now + (lane_ / 8 & 1) * 8 + lane_ % 8) * kRow + lane_ / 16 * 4;
     const uint32_t* B = shared_.B + (slot * kFastRows + then + lane_ / 16 * 8 + lane_ % 8) * kRow + (lane_ / 8 & 1) * 4;
     const SpanDecays& decays = shared_.decays[slot];
@@ -312,11 +302,17 @@ class FastMaker {
         multiply_add_bf16(p[half], {{left[0], left[1], left[2], left[3]}}, right[2 * half], right[2 * half + 1]);
     }
 #pragma unroll
-    for (int i = 0; i < 8; ++i) {
-      const int n = now + g + i % 4 / 2 * 8, o = then + i / 4 * 8 + 2 * t + i % 2;
-      p[i / 4][i % 4] *= o / kRank == n / kRank ? decays.own[o]
-                         : o < n                ? exp2_fast(decays.sum[n] - decays.sum[o]) * decays.step[o]
-                                                : 0.0f;
+    for (int half = 0; half < 2; ++half) {
+      const int o = then + 8 * half + 2 * t;
+      const auto pair = [&](const float* of) { return *reinterpret_cast<const float2*>(of + o); };
+      const float2 sum = pair(decays.sum), step = pair(decays.step), own = pair(decays.own);
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        const int n = now + g + i / 2 * 8, from = o + i % 2;
+        const float earlier = exp2_fast(decays.sum[n] - (i % 2 ? sum.y : sum.x)) * (i % 2 ? step.y : step.x);
+        const float weight = from < n ? earlier : 0.0f;
+        p[half][i] *= from / kRank == n / kRank ? (i % 2 ? own.y : own.x) : weight;
+      }
     }
     reinterpret_cast<uint4*>(shared_.mixing + (slot * 3 + warp_) * Shared::kSide)[lane_] = {
         pack_bf16(p[0][0], p[0][1]), pack_bf16(p[0][2], p[0][3]), pack_bf16(p[1][0], p[1][1]),
@@ -344,7 +340,7 @@ class FastUser {
                       int lane)
       : m_(m), place_(place), shared_(shared), lane_(lane), g_(lane / 4), t_(lane % 4) {
     const int users = m.headdim / 16, mine = user / users, head = place.head + mine, own_channel = 16 * (user % users);
-    slot_ = mine * kFastStages<kRank>, channel_ = head * m.headdim + own_channel;
+    slot_ = mine * kFastStages, channel_ = head * m.headdim + own_channel;
     inputs_ = shared.inputs + user * 2 * Shared{0, kTrue}.input_floats();
     rows_at_ = ((lane / 8 & 1) * 8 + lane % 8) * kRow + lane / 16 * 4;
     if constexpr (kRank > 1)
@@ -366,7 +362,7 @@ class FastUser {
     if constexpr (kTrue) each_state(carry, [](const float2& v, float& a, float& b) { a = v.x, b = v.y; });
     float elapsed = 0;
     for (int first = 0, span = 0; first < frames; first += kFrames, ++span) {
-      const int stage = span % kFastStages<kRank>;
+      const int stage = span % kFastStages;
       wait_at(kStageFull + stage, all);
       wait_for_copy_groups<1>();
       __syncwarp();
@@ -378,7 +374,7 @@ class FastUser {
       elapsed += shared_.decays[slot_ + stage].sum[kFastRows - 1];
       __syncwarp();
       copy_inputs(first + 2 * kFrames);
-      if (first + kFastStages<kRank> * kFrames < frames) arrive_at(kStageEmpty + stage, all);
+      if (first + kFastStages * kFrames < frames) arrive_at(kStageEmpty + stage, all);
     }
     each_state(kTrue ? after : carry, [](float2& v, float a, float b) { v = {a, b}; });
     return elapsed;
@@ -579,7 +575,7 @@ __global__ void __launch_bounds__(256 * kFastHeads, 2 / kFastHeads)
       to[0] = m.D[head + rank / kRank] * m.mimo_x[at], to[all] = -kLog2E * m.mimo_z[at],
       to[2 * all] = m.mimo_z[at] * m.mimo_o[at];
     }
-  for (int i = int(threadIdx.x); i < kFastHeads * Shared::kTables * Shared::kFrames * Shared::kTurns; i += threads)
+  for (int i = int(threadIdx.x); i < kFastHeads * Shared::kFrames * Shared::kTurns; i += threads)
     shared.turns[i] = {1, 0};
   __syncthreads();
   if (warp < kFastMakers) {
