@@ -131,7 +131,8 @@ void LevelPage::paint(juce::Graphics& g) {
 }
 
 void LevelPage::resized() {
-  constexpr int kNameWidth = 72, kMeasureWidth = 96, kTwoLines = 36, kMostWidth = 640;
+  constexpr int kNameWidth = 72, kMeasureWidth = 96, kTwoLines = 36, kMostWidth = 640,
+                kUpper = 2 * theme::kRow + kTwoLines + 3 * theme::kGap, kLower = 3 * theme::kRow + 4 * theme::kGap;
   auto area = getLocalBounds().reduced(theme::kPad, 0).withTrimmedBottom(theme::kGap);
   auto head = area.removeFromTop(theme::kHeaderHeight - theme::kGap);
   const auto place = [&](juce::Component& component, int width) {
@@ -143,11 +144,15 @@ void LevelPage::resized() {
   place(calibrated_, theme::kButton);
   title_.setBounds(head);
   area = area.withSizeKeepingCentre(std::min(area.getWidth(), kMostWidth), area.getHeight());
-  explanation_.setBounds(area.removeFromTop(kTwoLines));
+  // The smallest window has no room for the explanation while a message is open.
+  explanation_.setVisible(area.getHeight() >= kTwoLines + kUpper + kLower + 2 * theme::kGap);
+  if (explanation_.isVisible()) {
+    explanation_.setBounds(area.removeFromTop(kTwoLines));
+    area.removeFromTop(theme::kGap);
+  }
+  upper_ = area.removeFromTop(kUpper);
   area.removeFromTop(theme::kGap);
-  upper_ = area.removeFromTop(2 * theme::kRow + kTwoLines + 3 * theme::kGap);
-  area.removeFromTop(theme::kGap);
-  lower_ = area.removeFromTop(std::min(area.getHeight(), 3 * theme::kRow + 4 * theme::kGap));
+  lower_ = area.removeFromTop(std::min(area.getHeight(), kLower));
   auto panel = upper_.reduced(theme::kPad, theme::kGap);
   full_scale_name_.setBounds(panel.removeFromTop(theme::kRow));
   full_scale_.setBounds(panel.removeFromTop(theme::kRow));
