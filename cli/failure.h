@@ -13,6 +13,7 @@ enum ExitCode : int {
   kModelFailed = 3,   // the model cannot be found or loaded
   kNoDevice = 4,      // --device cuda, and no GPU can be used
   kFound = 5,         // --fail-on found what it names
+  kUndelivered = 6,   // events of --exec or --webhook were lost; the results are complete
   kInterrupted = 130  // Ctrl-C, or a request to end
 };
 

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "gpu/mamba3_bf16.h"
 #include "gpu/mamba3_kernels.cuh"
 
 namespace coil::gpu {
@@ -15,6 +16,7 @@ constexpr int kTiles = kStates <= 16 || (kStates > 64 && kPrecision != Precision
 
 template <Precision kPrecision, int kStates, bool kTrue>
 void run_chunks(const Mamba3Arguments& m, const Mamba3Scratch& scratch, const DevicePlan& plan, cudaStream_t stream) {
+  if (kPrecision == Precision::bf16 && serves_mamba3_bf16(m)) return run_mamba3_bf16(m, kTrue, scratch, plan, stream);
   constexpr int kTilesHere = kTiles<kPrecision, kStates>;
   constexpr auto* kernel = mamba3_chunks<kPrecision, kStates, kTilesHere, kTrue, kMaxWarps, kBlocks>;
   const int slices = (m.headdim + 15) / 16, warps = std::min(slices, kMaxWarps), parts = (slices + warps - 1) / warps;

@@ -57,7 +57,7 @@ struct JoinBuffers<Turns> {
 // The turns of each chunk. Block `heads * chunk + head`; a warp takes 32 angles of every 8th frame. totals: a second
 // place for them, because the join replaces the first one by the angles at the chunks' starts.
 inline constexpr int kTurnThreads = 256;
-__global__ void __launch_bounds__(kTurnThreads)
+inline __global__ void __launch_bounds__(kTurnThreads)
     sum_turns(Mamba3Arguments m, uint64_t* turns, uint64_t* totals, const Chunk* chunks, int chunk_frames) {
   uint64_t* sums = reinterpret_cast<uint64_t*>(dynamic_shared());  // one for each thread
   const int head = int(blockIdx.x % unsigned(m.heads)), lane = int(threadIdx.x) % 32, warp = int(threadIdx.x) / 32;
@@ -114,7 +114,7 @@ __device__ float2 cos_sin(uint32_t turns) {
 // ---- before and after a segment
 
 // Adds the input of the frame before the segment to the states in the table. Block `parts * signal + part`.
-__global__ void __launch_bounds__(kElementThreads)
+inline __global__ void __launch_bounds__(kElementThreads)
     take_frame_before(Mamba3Arguments m, const Signal* signals, int chunk_frames, int parts) {
   const Signal signal = signals[blockIdx.x / unsigned(parts)];
   float* table = m.table + size_t(signal.state_in) * m.table_stride;
@@ -135,7 +135,7 @@ __global__ void __launch_bounds__(kElementThreads)
 
 // Writes the last frame's rotated B, its x and the angles after it. Block `heads * signal + head`. Shared memory: the
 // angles.
-__global__ void __launch_bounds__(kElementThreads)
+inline __global__ void __launch_bounds__(kElementThreads)
     remember_frame(Mamba3Arguments m, const uint64_t* turns, const uint64_t* totals, const Signal* signals,
                    const Chunk* chunks, int chunk_frames) {
   const Signal signal = signals[blockIdx.x / unsigned(m.heads)];

@@ -8,7 +8,7 @@
 
 namespace coil::plugin {
 
-void ChainEditor::load_response(int microphone, const juce::File& file) {
+uint64_t ChainEditor::load_response(int microphone, const juce::File& file, Keep keep) {
   uint64_t request = 0;
   {
     const size_t at = size_t(microphone);
@@ -18,10 +18,12 @@ void ChainEditor::load_response(int microphone, const juce::File& file) {
     store_.cabinet.load_errors[at].clear();
   }
   announcer_.tell_window();
-  background_.post(this, [this, microphone, file, request] { load_response_now(microphone, file, request); });
+  background_.post(this,
+                   [this, microphone, file, request, keep] { load_response_now(microphone, file, request, keep); });
+  return request;
 }
 
-void ChainEditor::load_response_now(int microphone, const juce::File& file, uint64_t request) {
+void ChainEditor::load_response_now(int microphone, const juce::File& file, uint64_t request, Keep keep) {
   const size_t at = size_t(microphone);
   {
     const std::lock_guard lock(store_.mutex);
@@ -36,10 +38,11 @@ void ChainEditor::load_response_now(int microphone, const juce::File& file, uint
     store_.cabinet.loading_files[at] = juce::File();
     store_.cabinet.load_errors[at] = wrong;
     if (wrong.empty()) {
-      forgotten = edit_cabinet(true, [&](CabinetContent& cabinet) {
+      forgotten = edit_cabinet(keep == Keep::at_once, [&](CabinetContent& cabinet) {
         loaded.settings = cabinet.microphones[at].settings;
         std::swap(cabinet.microphones[at], loaded);
       });
+      if (keep == Keep::audition) store_.parameters.set_chain({{"cabinet", 1.0f}});
       store_.was_loaded();
     }
   }

@@ -30,7 +30,9 @@ class ChainEditor {
   ~ChainEditor() { leave(); }
   void leave() { background_.leave(this); }  // drops what is not done yet
 
-  void load_response(int microphone, const juce::File& file);
+  // An audition switches the cabinet on, and belongs to no undo step. Returns the request's number.
+  enum class Keep { at_once, audition };
+  uint64_t load_response(int microphone, const juce::File& file, Keep keep);
   void clear_response(int microphone);
   // `is_step` false: belongs to the undo step of the previous call.
   void set_microphone(int microphone, const MicrophoneSettings& settings, bool is_step);
@@ -51,7 +53,7 @@ class ChainEditor {
   History::Sessions edit_cabinet(bool is_step, const std::function<void(CabinetContent&)>& edit);
   History::Sessions edit_stages(bool is_step, const std::function<void(StageList&)>& edit);
 
-  void load_response_now(int microphone, const juce::File& file, uint64_t request);
+  void load_response_now(int microphone, const juce::File& file, uint64_t request, Keep keep);
   void add_now(std::shared_ptr<const FurtherStage> stage, int place);
   void change_stages(bool is_step, const std::function<void(StageList&)>& edit);
 

@@ -290,10 +290,24 @@ std::vector<LibraryEntry> ModelLibrary::entries() {
 void ModelLibrary::rescan() {
   const std::lock_guard lock(listing_);
   entries_.reset();
+  everything_.reset();
+}
+
+std::vector<LibraryEntry> ModelLibrary::everything() {
+  {
+    const std::lock_guard lock(listing_);
+    if (everything_) return *everything_;
+  }
+  auto found = entries();
+  for (const CabinetEntry& cabinet : cabinets())
+    found.push_back({cabinet.file, cabinet.name, cabinet.folder, cabinet.factory, false, kCabinetCategory, {}, true});
+  const std::lock_guard lock(listing_);
+  everything_ = std::move(found);
+  return *everything_;
 }
 
 std::vector<LibraryEntry> ModelLibrary::search(const juce::String& text) {
-  std::vector<LibraryEntry> found = entries();
+  std::vector<LibraryEntry> found = everything();
   for (const juce::String& word : juce::StringArray::fromTokens(text, true))
     std::erase_if(found, [&](const LibraryEntry& entry) {
       const juce::String all =
@@ -316,25 +330,40 @@ std::optional<LibraryEntry> ModelLibrary::neighbour(const juce::File& from, int 
 std::vector<CabinetEntry> ModelLibrary::cabinets() const {
   std::vector<CabinetEntry> found;
   std::set<juce::String> names;
-  const auto add_all = [&](const juce::File& folder, bool factory, bool below) {
+  const auto add_all = [&](const juce::File& folder, bool factory, const juce::String& place, bool below) {
     for (const juce::File& file : folder.findChildFiles(juce::File::findFiles | juce::File::ignoreHiddenFiles, below))
       if (is_response_name(file.getFileName()) && names.insert(file.getFileNameWithoutExtension()).second)
-        found.push_back({file, file.getFileNameWithoutExtension(), factory});
+        found.push_back({file, file.getFileNameWithoutExtension(), factory, place});
   };
-  const auto add = [&](const juce::File& folder, bool factory) {
-    add_all(folder.getChildFile("cabinets"), factory, false);
+  const auto add = [&](const juce::File& folder, bool factory, const juce::String& place = {}) {
+    add_all(folder.getChildFile("cabinets"), factory, place, false);
   };
   for (const juce::File& folder : folders_.factory) add(folder, true);
   add(folders_.user, false);
-  // Without packs that are being installed, whose names begin with a dot.
-  for (const auto& pack :
-       pack_folder().findChildFiles(juce::File::findDirectories | juce::File::ignoreHiddenFiles, false))
-    add_all(pack, false, true);
-  for (const juce::File& folder : added_folders()) add(folder, false);
+  for (const auto& pack : packs()) add_all(pack, false, pack.getRelativePathFrom(folders_.user), true);
+  for (const juce::File& folder : added_folders()) add(folder, false, folder.getFileName());
   std::stable_sort(found.begin(), found.end(), [](const CabinetEntry& a, const CabinetEntry& b) {
     return a.factory != b.factory ? a.factory : a.name.compareNatural(b.name) < 0;
   });
   return found;
+}
+
+// Without packs that are being installed, whose names begin with a dot.
+std::vector<juce::File> ModelLibrary::packs() const {
+  std::vector<juce::File> found;
+  for (const auto& pack :
+       pack_folder().findChildFiles(juce::File::findDirectories | juce::File::ignoreHiddenFiles, false))
+    found.push_back(pack);
+  std::ranges::sort(found, [](const juce::File& a, const juce::File& b) {
+    return a.getFileName().compareNatural(b.getFileName()) < 0;
+  });
+  return found;
+}
+
+std::optional<juce::File> ModelLibrary::pack_of(const juce::File& file) const {
+  for (const juce::File& pack : packs())
+    if (file.isAChildOf(pack)) return pack;
+  return std::nullopt;
 }
 
 std::optional<juce::File> ModelLibrary::find_cabinet(const juce::String& name) const {

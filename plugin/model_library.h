@@ -29,6 +29,7 @@ struct LoadedModel {
 
 // Of user presets, which are sessions with only their first slot, and the cabinet.
 inline constexpr const char* kPresetExtension = ".coil";
+inline constexpr const char* kCabinetCategory = "cabinet";
 
 // An entry of the browser.
 struct LibraryEntry {
@@ -36,9 +37,10 @@ struct LibraryEntry {
   juce::String name;    // from the card, else the file name
   juce::String folder;  // relative to the library's folder; "" at its top
   bool factory = false;
-  bool is_preset = false;  // saved by the user (.coil); else a model (.safetensors)
-  juce::String category;   // from the card or the rig, such as "drive"; without one, the card's task
-  juce::StringArray tags;  // from the card or the rig
+  bool is_preset = false;   // saved by the user (.coil); else a model (.safetensors)
+  juce::String category;    // from the card or the rig, such as "drive"; without one, the card's task
+  juce::StringArray tags;   // from the card or the rig
+  bool is_cabinet = false;  // an impulse response
 };
 
 // An impulse response in a folder `cabinets` of the library.
@@ -46,6 +48,7 @@ struct CabinetEntry {
   juce::File file;
   juce::String name;  // of the file, without its extension
   bool factory = false;
+  juce::String folder;  // of a pack or of the user's own folder; else empty
 };
 
 // The folders of the library, in the order of search.
@@ -84,7 +87,9 @@ class ModelLibrary {
   // and after rescan().
   std::vector<LibraryEntry> entries();
   void rescan();
-  // The entries whose name, folder, category or tags contain every word of `text`; ignores case.
+  // The entries, and after them the impulse responses in the category kCabinetCategory.
+  std::vector<LibraryEntry> everything();
+  // Those of everything() whose name, folder, category or tags contain every word of `text`; ignores case.
   std::vector<LibraryEntry> search(const juce::String& text);
   // The entry `step` positions after `from` (before it, if negative), with wrap-around. If `from` is not listed, the
   // first or last entry. Null if the library is empty.
@@ -93,6 +98,9 @@ class ModelLibrary {
   // The impulse responses in `cabinets` of each folder and anywhere in a pack, by name, factory first. Of several with
   // one name, the one in the folder that is searched first, as in `coil process --chain`. Reads the folders each time.
   std::vector<CabinetEntry> cabinets() const;
+  // The folder of the pack that a file came with.
+  std::optional<juce::File> pack_of(const juce::File& file) const;
+  std::vector<juce::File> packs() const;  // the folders of the installed packs, by name
   // Null: none has this name.
   std::optional<juce::File> find_cabinet(const juce::String& name) const;
 
@@ -132,7 +140,7 @@ class ModelLibrary {
   std::condition_variable came_;
   std::mutex listing_;                       // guards everything below
   std::map<juce::String, FileHash> hashes_;  // by path
-  std::optional<std::vector<LibraryEntry>> entries_;
+  std::optional<std::vector<LibraryEntry>> entries_, everything_;
 };
 
 }  // namespace coil::plugin

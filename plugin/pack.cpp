@@ -65,9 +65,9 @@ class Pack {
                   ", remove the folder " + path_of(target) + " first");
     const auto made = packs.getChildFile("." + folder_name_ + ".part");
     made.deleteRecursively();
-    InstalledPack pack;
     try {
-      for (const Item& item : items_) add(item, made, pack);
+      for (const Item& item : items_) add(item, made);
+      const InstalledPack pack = installed_pack(made);
       if (pack.models + pack.presets + pack.cabinets == 0)
         throw Error(name_ + " holds no model (.safetensors), preset (.coil) or impulse response");
       if (!made.moveFileTo(target)) throw Error(path_of(target) + ": cannot be written");
@@ -75,8 +75,7 @@ class Pack {
       made.deleteRecursively();
       throw;
     }
-    pack.folder = target;
-    return pack;
+    return installed_pack(target);
   }
 
  private:
@@ -131,7 +130,7 @@ class Pack {
     return {begin, begin + block.getSize()};
   }
 
-  void add(const Item& item, const juce::File& folder, InstalledPack& pack) {
+  void add(const Item& item, const juce::File& folder) {
     const juce::String& path = item.path;
     const bool is_model = path.endsWithIgnoreCase(".safetensors"),
                is_preset = path.endsWithIgnoreCase(kPresetExtension);
@@ -142,23 +141,13 @@ class Pack {
     const juce::File file = folder.getChildFile(path);
     if (is_preset) {
       preset_from_bytes(bytes, what(item));
-      ++pack.presets;
     } else if (is_text(path) && bytes.size() > size_t(kMostTextBytes)) {
       throw Error(what(item) + " is larger than 1 MiB and no text");
     }
-    if (is_licence(path))
-      pack.licence << (pack.licence.isEmpty() ? "" : "\n\n")
-                   << juce::String::fromUTF8(reinterpret_cast<const char*>(bytes.data()), int(bytes.size()));
     if (!file.getParentDirectory().createDirectory() || !file.replaceWithData(bytes.data(), bytes.size()))
       throw Error(path_of(file) + ": cannot be written");
-    if (is_response_name(path)) {
-      check_response(item, file);
-      ++pack.cabinets;
-    }
-    if (is_model) {
-      library_.load(std::make_shared<const std::vector<std::byte>>(std::move(bytes)), what(item));
-      ++pack.models;
-    }
+    if (is_response_name(path)) check_response(item, file);
+    if (is_model) library_.load(std::make_shared<const std::vector<std::byte>>(std::move(bytes)), what(item));
   }
 
   void check_response(const Item& item, const juce::File& file) const {
@@ -177,6 +166,21 @@ class Pack {
 };
 
 }  // namespace
+
+InstalledPack installed_pack(const juce::File& folder) {
+  InstalledPack pack;
+  pack.folder = folder;
+  auto files = folder.findChildFiles(juce::File::findFiles | juce::File::ignoreHiddenFiles, true);
+  files.sort();
+  for (const juce::File& file : files) {
+    pack.models += file.hasFileExtension(".safetensors");
+    pack.presets += file.hasFileExtension(kPresetExtension);
+    pack.cabinets += is_response_name(file.getFileName());
+    if (is_licence(file.getRelativePathFrom(folder)))
+      pack.licence << (pack.licence.isEmpty() ? "" : "\n\n") << file.loadFileAsString();
+  }
+  return pack;
+}
 
 InstalledPack install_pack(const juce::File& archive, ModelLibrary& library) {
   if (!archive.existsAsFile()) throw Error(path_of(archive) + ": cannot be opened: No such file or directory");

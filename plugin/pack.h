@@ -21,4 +21,7 @@ struct InstalledPack {
 // missing, or if a pack of this name is there already. [any thread but the audio thread]
 InstalledPack install_pack(const juce::File& archive, ModelLibrary& library);
 
+// What the folder of an installed pack holds now. [any thread but the audio thread]
+InstalledPack installed_pack(const juce::File& folder);
+
 }  // namespace coil::plugin

@@ -91,7 +91,7 @@ class Processor final : public juce::AudioProcessor,
   MidiSetup midi_setup() const { return remote_.midi_setup(); }
 
   // WAV, AIFF or FLAC; loads on another thread.
-  void load_response(int microphone, const juce::File& file) { chain_editor_.load_response(microphone, file); }
+  void load_response(int microphone, const juce::File& file) { audition_.load_response(microphone, file); }
   void clear_response(int microphone) { chain_editor_.clear_response(microphone); }
   // `is_step` false: belongs to the undo step of the previous call.
   void set_microphone(int microphone, const MicrophoneSettings& settings, bool is_step = true) {
@@ -217,7 +217,7 @@ class Processor final : public juce::AudioProcessor,
   ChainEditor chain_editor_{store_, undo_, chain_player_, *library_, *background_, *this};
   Changes changes_{store_, undo_, chain_player_};
   Loading loading_{store_, undo_, changes_, *library_, *background_, *this};
-  Audition audition_{store_, undo_, loading_, *library_, *this};
+  Audition audition_{store_, undo_, loading_, chain_editor_, *library_, *this};
   Remote remote_{store_, undo_, chain_editor_, audition_, *library_, *this};
   Learner learner_{store_, changes_, audition_, *library_, *background_, *this};
 

@@ -1,4 +1,4 @@
-// Text between JUCE and the rest of the program: UTF-8, paths, and what is wrong with a file.
+// Text between JUCE and the rest of the program: UTF-8, paths, words of the window, and what is wrong with a file.
 #pragma once
 
 #include <juce_core/juce_core.h>
@@ -11,6 +11,16 @@
 namespace coil::plugin {
 
 inline juce::String from_utf8(const std::string& text) { return juce::String::fromUTF8(text.c_str()); }
+
+// The same with a capital first letter.
+inline juce::String capitalised(const juce::String& words) {
+  return words.substring(0, 1).toUpperCase() + words.substring(1);
+}
+
+// "1 layer", "3 layers".
+inline juce::String counted(int count, const juce::String& what) {
+  return juce::String(count) + " " + what + (count == 1 ? "" : "s");
+}
 
 inline std::string path_of(const juce::File& file) { return file.getFullPathName().toStdString(); }
 

@@ -92,6 +92,14 @@ void phrase(Tape& tape, double at, double seconds, double db, uint64_t seed) {
   }
 }
 
+// To a peak of -1 dBFS.
+void scale_to_full(std::vector<float>& sound) {
+  float peak = 0;
+  for (const float sample : sound) peak = std::max(peak, std::abs(sample));
+  const auto full = static_cast<float>(gain_of(-1)) / peak;
+  for (float& sample : sound) sample *= full;
+}
+
 void play_passage(Tape& tape, double at) { phrase(tape, at, Map::kPassageSeconds, -3, 1); }
 
 constexpr std::array kBurstHz = {100.0,  200.0,  400.0,  800.0,  1200.0,  1700.0,
@@ -144,10 +152,18 @@ std::vector<float> make_test_signal(double sample_rate_hz) {
   phrase(tape, 47.8, 3.2, -1, 30);  // to 51, then silence: shows how the device's output decays
   play_passage(tape, Map::kPassageAgain);
 
-  float peak = 0;
-  for (const float sample : tape.samples()) peak = std::max(peak, std::abs(sample));
-  const auto full = static_cast<float>(gain_of(-1)) / peak;
-  for (float& sample : tape.samples()) sample *= full;
+  scale_to_full(tape.samples());
+  return std::move(tape.samples());
+}
+
+std::vector<float> make_playing(double sample_rate_hz, double seconds) {
+  constexpr double kPhraseSeconds = 3.8, kPauseSeconds = 0.2, kRangeDb = 30;
+  Tape tape(sample_rate_hz, seconds);
+  Random random(5);
+  uint64_t seed = 5000;
+  for (double at = 0; at + kPhraseSeconds <= seconds; at += kPhraseSeconds + kPauseSeconds)
+    phrase(tape, at, kPhraseSeconds, -random.between(1, kRangeDb), seed++);
+  scale_to_full(tape.samples());
   return std::move(tape.samples());
 }
 

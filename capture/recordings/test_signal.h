@@ -21,6 +21,10 @@ struct TestSignalMap {
 // sines and pairs of sines. Many sines are high, because a guitar contains little there, and they show aliasing.
 std::vector<float> make_test_signal(double sample_rate_hz);
 
+// More phrases like those of the signal, each at its own level over 30 dB, with pauses. For devices that are not
+// recorded but computed: nobody has to wait for a longer signal.
+std::vector<float> make_playing(double sample_rate_hz, double seconds);
+
 // The single steady sines of the test signal, in order.
 struct TestBurst {
   double hz, db;             // db: relative to the other bursts

@@ -16,6 +16,8 @@ namespace {
 
 constexpr double kPieceSeconds = 0.25;  // between two checks whether to continue
 constexpr double kRestSeconds = 0.25;   // of silence, over which the settled output is measured
+// Added to the built-in signal, which alone is too little for a high-gain amplifier. Knobs make many takes anyway.
+constexpr double kMorePlayingSeconds = 120;
 constexpr double kAudibleDb = -80;
 constexpr float kLoudest = 1e4f;  // 80 dB above full scale
 constexpr size_t kSettingsOfOneKnob = 7, kSettingsOfMore = 12;
@@ -100,14 +102,16 @@ std::vector<float> mono_at(const Recording& recording, double rate, std::vector<
   return mono;
 }
 
-// The built-in signal, then the given sounds, half a second apart.
-std::vector<float> dry_sound(const LessonOptions& options, double rate, std::vector<std::string>& warnings) {
+// The built-in signal, more playing if there are no knobs, then the given sounds, half a second apart.
+std::vector<float> dry_sound(const LessonOptions& options, double rate, size_t knobs,
+                             std::vector<std::string>& warnings) {
   std::vector<float> sound = make_test_signal(rate);
-  for (const Recording& recording : options.dry) {
-    const std::vector<float> mono = mono_at(recording, rate, warnings);
+  const auto add = [&](const std::vector<float>& more) {
     sound.resize(sound.size() + size_t(rate / 2));
-    sound.insert(sound.end(), mono.begin(), mono.end());
-  }
+    sound.insert(sound.end(), more.begin(), more.end());
+  };
+  if (knobs == 0) add(make_playing(rate, kMorePlayingSeconds));
+  for (const Recording& recording : options.dry) add(mono_at(recording, rate, warnings));
   return sound;
 }
 
@@ -163,7 +167,7 @@ std::optional<Lesson> make_lesson(const std::filesystem::path& path, const Lesso
                              : "its licence is " + teacher.licence + "; see that it allows what you do with the model");
   for (size_t k = 0; k < teacher.knobs; ++k)
     lesson.knobs.push_back({teacher.knobs == 1 ? "gain" : "knob " + std::to_string(k + 1), 0, 1});
-  const std::vector<float> dry = dry_sound(options, teacher.sample_rate_hz, lesson.warnings);
+  const std::vector<float> dry = dry_sound(options, teacher.sample_rate_hz, teacher.knobs, lesson.warnings);
   const std::vector<Setting> settings = settings_of(teacher.knobs);
   Rest worst{0, 0};
   for (size_t i = 0; i < settings.size(); ++i) {

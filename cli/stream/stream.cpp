@@ -229,7 +229,7 @@ int watch(StreamOptions options, const sensor::Log& log) {
     plot = sink.get();
     links.sink = sink;
   }
-  bool has_found = false;
+  bool has_found = false, has_lost_events = false;
   const Settings settings(options.config, log);
   const auto stop = [&] {
     settings.reload_if_asked(engine);
@@ -247,10 +247,12 @@ int watch(StreamOptions options, const sensor::Log& log) {
     settings.tell_unused(engine);
     if (options.outputs.summary) print_summary(engine.counters()), outputs.print_sensors();
     has_found = outputs.has_found();
+    has_lost_events = outputs.finish_deliveries() > 0;
   }
   if (const std::string why = engine.nothing_used(); !why.empty() && !interrupted()) throw Failure(kFailed, why);
   if (plot) plot->draw(options.plot);
   if (interrupted()) return kInterrupted;
+  if (has_lost_events) return kUndelivered;
   return has_found && !options.outputs.fail_on.empty() ? kFound : kOk;
 }
 

@@ -159,6 +159,12 @@ StreamOutputs::~StreamOutputs() = default;
 
 bool StreamOutputs::has_found() const { return finder_->has_found; }
 
+uint64_t StreamOutputs::finish_deliveries() {
+  uint64_t lost = 0;
+  for (const auto& queue : queues_) lost += queue->finish();
+  return lost;
+}
+
 void StreamOutputs::print_sensors() const {
   if (!tallies_) return;
   std::fprintf(stderr, "coil: sensors\n");

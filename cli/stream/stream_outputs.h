@@ -40,6 +40,7 @@ class StreamOutputs {
   const sensor::SensorTallies* tallies() const { return tallies_.get(); }  // null: not needed
   size_t metrics_sensors() const { return metrics_sensors_; }              // sensors with separate metrics
   bool has_found() const;                                                  // an anomaly or a silence was passed on
+  uint64_t finish_deliveries();                                            // returns how many events were lost
   void print_sensors() const;                                              // to standard error
 
  private:

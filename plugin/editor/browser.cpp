@@ -3,14 +3,16 @@
 
 #include <algorithm>
 
+#include "plugin/cabinet.h"
+#include "plugin/editor/menu_item.h"
 #include "plugin/editor/theme.h"
+#include "plugin/text.h"
 
 namespace coil::plugin {
 namespace {
 
+constexpr const char* kPackPlace = "packs/";
 constexpr int kAuditionAfterMs = 120, kStarWidth = 30, kTagHeight = 20, kTagRows = 2;
-
-juce::String capitalised(const juce::String& text) { return text.substring(0, 1).toUpperCase() + text.substring(1); }
 
 juce::String origin(const LibraryEntry& entry) {
   juce::String text = entry.factory ? "Factory" : "User";
@@ -26,6 +28,12 @@ juce::String kind_of(const LibraryEntry& entry) {
   const juce::String tags = others.joinIntoString(", ");
   const juce::String kind = entry.is_preset || entry.category.isEmpty() ? origin(entry) : capitalised(entry.category);
   return tags.isEmpty() ? kind : kind + ": " + tags;
+}
+
+// The folder of a pack, as one place with all that is in it; other folders are places of their own.
+juce::String top_of(const juce::String& folder) {
+  if (!folder.startsWith(kPackPlace)) return folder;
+  return kPackPlace + folder.fromFirstOccurrenceOf(kPackPlace, false, false).upToFirstOccurrenceOf("/", false, false);
 }
 
 bool has_tags(const LibraryEntry& entry, const juce::StringArray& wanted) {
@@ -78,13 +86,14 @@ juce::String Browser::EntryList::getNameForRow(int row) {
 }
 
 void Browser::EntryList::listBoxItemClicked(int row, const juce::MouseEvent& event) {
+  if (event.mods.isPopupMenu()) return browser_.show_entry_menu();
   if (event.x > event.eventComponent->getWidth() - kStarWidth) browser_.turn_favourite(row);
 }
 
 Browser::Browser(ModelLibrary& library) : library_(library) {
   setTitle("Model browser");
   setFocusContainerType(FocusContainerType::keyboardFocusContainer);
-  search_.setTitle("Search models and presets");
+  search_.setTitle("Search models, presets and cabinets");
   search_.setTextToShowWhenEmpty("Search", theme::kTextFaint);
   search_.setFont(theme::font(theme::kTextNormal));
   search_.setIndents(30, theme::kGap - 1);
@@ -105,30 +114,40 @@ Browser::Browser(ModelLibrary& library) : library_(library) {
   remove_folder_.setTooltip("Takes this folder off the library; its files stay where they are (Delete)");
   remove_folder_.onClick = [this] { remove_folder(); };
   favourite_.onClick = [this] { turn_favourite(entry_list_.getSelectedRow()); };
-  load_.setTooltip("Load into the slot that plays (Return)");
   load_.onClick = [this] { load_selected(); };
+  add_.onClick = [this] { add_selected(); };
+  licence_.setTooltip("Shows what the pack's maker allows");
+  licence_.onClick = [this] { show_licence(); };
   theme::make_primary(load_);
   place_list_.setModel(&place_model_);
   place_list_.setTitle("Places");
   place_list_.setRowHeight(theme::kRow + 2);
   entry_list_.setModel(&entry_model_);
-  entry_list_.setTitle("Models and presets");
+  entry_list_.setTitle("Models, presets and cabinets");
   entry_list_.setRowHeight(theme::kListRow);
   name_.setFont(theme::font(theme::kTextLarge, theme::Weight::strong));
   task_.setFont(theme::font(theme::kTextSmall, theme::Weight::strong));
   task_.setColour(juce::Label::textColourId, theme::kCopper);
-  description_.setFont(theme::font(theme::kTextNormal));
-  description_.setColour(juce::Label::textColourId, theme::kTextSoft);
-  description_.setJustificationType(juce::Justification::topLeft);
-  for (auto* label : {&name_, &task_, &description_}) {
+  for (auto* label : {&name_, &task_}) {
     label->setBorderSize({});
-    label->setMinimumHorizontalScale(1);
+    label->setMinimumHorizontalScale(0.7f);
   }
+  description_.setTitle("Details");
+  description_.setMultiLine(true);
+  description_.setReadOnly(true);
+  description_.setCaretVisible(false);
+  description_.setFont(theme::font(theme::kTextNormal));
+  description_.setIndents(0, 0);
+  description_.setBorder({});
+  description_.setColour(juce::TextEditor::textColourId, theme::kTextSoft);
+  description_.setColour(juce::TextEditor::outlineColourId, juce::Colours::transparentBlack);
+  description_.onEscapeKey = [this] { on_close(); };
   for (juce::Component* child :
        std::initializer_list<juce::Component*>{&search_, &audition_, &add_folder_, &open_file_, &close_, &place_list_,
-                                               &entry_list_, &name_, &favourite_, &task_, &description_, &load_})
+                                               &entry_list_, &name_, &favourite_, &task_, &description_, &add_, &load_})
     addAndMakeVisible(child);
   addChildComponent(remove_folder_);
+  addChildComponent(licence_);
 }
 
 Browser::~Browser() { search_.removeKeyListener(this); }
@@ -145,6 +164,10 @@ void Browser::open(const juce::File& playing) {
       std::find_if(shown_.begin(), shown_.end(), [&](const auto& entry) { return entry.file == playing; });
   if (found != shown_.end()) select(static_cast<int>(found - shown_.begin()));
   setVisible(true);
+  take_keyboard();
+}
+
+void Browser::take_keyboard() {
   if (isShowing()) search_.grabKeyboardFocus();
 }
 
@@ -164,7 +187,7 @@ void Browser::remove_folder() {
 }
 
 void Browser::fill_places() {
-  const auto entries = library_.entries();
+  const auto entries = library_.everything();
   using Kind = Place::Kind;
   places_ = {{Kind::all, "", "All", {}}, {Kind::favourites, "", "Favourites", {}}, {Kind::recent, "", "Recent", {}}};
   juce::StringArray categories;
@@ -176,14 +199,16 @@ void Browser::fill_places() {
     places_.push_back({kind, "", label, {}});
     juce::StringArray folders;
     for (const auto& entry : entries)
-      if (entry.factory == factory && entry.folder.isNotEmpty()) folders.addIfNotAlreadyThere(entry.folder);
+      if (entry.factory == factory && entry.folder.isNotEmpty()) folders.addIfNotAlreadyThere(top_of(entry.folder));
     const auto added = library_.added_folders();
     if (!factory)
       for (const auto& folder : added) folders.addIfNotAlreadyThere(folder.getFileName());  // also an empty one
     for (const auto& folder : folders) {
       const auto own = std::find_if(added.begin(), added.end(),
                                     [&](const auto& each) { return !factory && each.getFileName() == folder; });
-      places_.push_back({kind, folder, folder, own != added.end() ? *own : juce::File()});
+      const auto label =
+          folder.startsWith(kPackPlace) ? folder.fromFirstOccurrenceOf(kPackPlace, false, false) : folder;
+      places_.push_back({kind, folder, label, own != added.end() ? *own : juce::File()});
     }
   };
   add(Kind::factory, "Factory", true);
@@ -215,7 +240,14 @@ std::vector<LibraryEntry> Browser::entries_of(const Place& place) {
       if (listed != found.end())
         entries.push_back(*listed);
       else if (file.getFileName().containsIgnoreCase(search_.getText().trim()))
-        entries.push_back({file, file.getFileNameWithoutExtension(), "", false, file.hasFileExtension("coil"), {}, {}});
+        entries.push_back({file,
+                           file.getFileNameWithoutExtension(),
+                           "",
+                           false,
+                           file.hasFileExtension("coil"),
+                           {},
+                           {},
+                           is_response_name(file.getFileName())});
     }
     return entries;
   }
@@ -309,14 +341,28 @@ const EntryDetails& Browser::details_of(const LibraryEntry& entry) {
 void Browser::show_details() {
   const auto* entry = selected();
   load_.setEnabled(entry);
+  load_.setTooltip(entry && entry->is_cabinet ? "Loads it into the first microphone of the cabinet (Return)"
+                                              : "Loads it into the slot that plays (Return)");
+  add_.setEnabled(entry && !entry->is_preset);
+  add_.setTooltip(entry && entry->is_preset ? "A preset is a whole chain: it can only be loaded"
+                                            : "Adds it as a stage behind the selected one (Ctrl+Return)");
   favourite_.setEnabled(entry);
   favourite_.setToggleState(entry && is_favourite(entry->file), juce::dontSendNotification);
-  for (auto* label : {&name_, &task_, &description_}) label->setText({}, juce::dontSendNotification);
+  for (auto* label : {&name_, &task_}) label->setText({}, juce::dontSendNotification);
+  description_.clear();
+  const bool has_pack = entry && library_.pack_of(entry->file);
+  if (licence_.isVisible() != has_pack) {
+    licence_.setVisible(has_pack);
+    resized();
+  }
   if (!entry) return;
   const auto& details = details_of(*entry);
   name_.setText(entry->name, juce::dontSendNotification);
   task_.setText(details.task, juce::dontSendNotification);
-  description_.setText(details.description + "\n\n" + details.facts.joinIntoString("\n"), juce::dontSendNotification);
+  juce::StringArray facts = details.facts;
+  if (const auto pack = library_.pack_of(entry->file)) facts.insert(0, "Pack: " + pack->getFileName());
+  description_.setText(details.description + "\n\n" + facts.joinIntoString("\n"), false);
+  description_.moveCaretToTop(false);
   description_.setTooltip(entry->file.getFullPathName());
 }
 
@@ -328,8 +374,50 @@ void Browser::load_selected() {
   }
 }
 
+void Browser::add_selected() {
+  stopTimer();
+  if (const auto* entry = selected(); entry && !entry->is_preset) {
+    const auto file = entry->file;
+    on_add(file);
+  }
+}
+
+void Browser::show_licence() {
+  if (const auto* entry = selected())
+    if (const auto pack = library_.pack_of(entry->file)) on_licence(*pack);
+}
+
+juce::PopupMenu Browser::entry_menu() {
+  juce::PopupMenu menu;
+  const auto* entry = selected();
+  if (!entry) return menu;
+  const auto item = [&](const juce::String& text, const juce::String& keys, bool enabled, std::function<void()> act) {
+    menu.addItem(menu_item(text, keys, enabled, std::move(act)));
+  };
+  item("Load", "Return", true, [this] { load_selected(); });
+  if (entry->is_cabinet)
+    item("Load as the second microphone", "", true, [this, file = entry->file] { on_load_second_microphone(file); });
+  item("Add to chain", "Ctrl+Return", !entry->is_preset, [this] { add_selected(); });
+  menu.addSeparator();
+  item(is_favourite(entry->file) ? "No favourite any more" : "Make it a favourite", "Ctrl+D", true,
+       [this] { turn_favourite(entry_list_.getSelectedRow()); });
+  if (library_.pack_of(entry->file)) item("Licence of the pack", "", true, [this] { show_licence(); });
+  item("Show on disk", "", true, [file = entry->file] { file.revealToUser(); });
+  return menu;
+}
+
+void Browser::show_entry_menu() {
+  const int row = entry_list_.getSelectedRow();
+  if (row < 0) return;
+  on_menu(entry_menu(), entry_list_.localAreaToGlobal(entry_list_.getRowPosition(row, true)));
+}
+
 bool Browser::keyPressed(const juce::KeyPress& key) {
   if (key == juce::KeyPress::escapeKey) return on_close(), true;
+  if (key == juce::KeyPress(juce::KeyPress::returnKey, juce::ModifierKeys::commandModifier, 0))
+    return add_selected(), true;
+  if (key == juce::KeyPress(juce::KeyPress::F10Key, juce::ModifierKeys::shiftModifier, 0))
+    return show_entry_menu(), true;
   if (key.isKeyCode('d') || key.isKeyCode('D')) {
     if (!key.getModifiers().isCommandDown()) return false;
     turn_favourite(entry_list_.getSelectedRow());
@@ -392,8 +480,14 @@ void Browser::resized() {
   layout_tags();
   entry_list_.setBounds(area.reduced(theme::kGap / 2).withTop(tags_area_.getBottom() + theme::kGap / 2));
   auto details = details_area_.reduced(theme::kPad);
-  load_.setBounds(details.removeFromBottom(theme::kButton + 2));
+  auto buttons = details.removeFromBottom(theme::kButton + 2);
+  add_.setBounds(buttons.removeFromLeft((buttons.getWidth() - theme::kGap) / 2));
+  load_.setBounds(buttons.withTrimmedLeft(theme::kGap));
   details.removeFromBottom(theme::kGap);
+  if (licence_.isVisible()) {
+    licence_.setBounds(details.removeFromBottom(theme::kButton));
+    details.removeFromBottom(theme::kGap);
+  }
   auto head = details.removeFromTop(kNameHeight);
   favourite_.setBounds(head.removeFromRight(kNameHeight));
   name_.setBounds(head.withTrimmedRight(theme::kGap / 2));

@@ -1,4 +1,5 @@
-// Chooses a model or preset: places, tags, search, list, and details of the selected entry, which is heard at once.
+// Chooses a model, preset or cabinet: places, tags, search, list, and details of the selected entry, which is heard at
+// once.
 #pragma once
 
 #include <juce_gui_basics/juce_gui_basics.h>
@@ -19,12 +20,18 @@ class Browser final : public juce::Component, private juce::KeyListener, private
   ~Browser() override;
 
   // Rescans the library, selects `playing` if it is listed, and takes the keyboard focus.
+  void open(const juce::File& playing);
+  void take_keyboard();
   // Handles a key that is pressed in the search box. Returns false if the browser has no use for it.
   bool handle_key(const juce::KeyPress& key) { return keyPressed(key) || keyPressed(key, nullptr); }
-  void open(const juce::File& playing);
+  juce::PopupMenu entry_menu();               // of the selected entry
   void add_folder(const juce::File& folder);  // throws Error
 
   std::function<void(const juce::File&)> on_load;
+  std::function<void(const juce::File&)> on_add;  // to the chain, as a stage of its own
+  std::function<void(const juce::File&)> on_load_second_microphone;
+  std::function<void(const juce::File& pack)> on_licence;
+  std::function<void(juce::PopupMenu, juce::Rectangle<int> screen_area)> on_menu;
   std::function<void(const juce::File&)> on_audition;  // the user has selected this entry
   std::function<void(bool on)> on_auditions;           // the user has switched auditioning on or off
   std::function<void()> on_close, on_open_file, on_add_folder;
@@ -89,6 +96,9 @@ class Browser final : public juce::Component, private juce::KeyListener, private
   void remove_folder();
   void layout_tags();
   void load_selected();
+  void add_selected();
+  void show_licence();
+  void show_entry_menu();
   const EntryDetails& details_of(const LibraryEntry& entry);
 
   ModelLibrary& library_;
@@ -105,13 +115,15 @@ class Browser final : public juce::Component, private juce::KeyListener, private
       "before, loading keeps the new one"};
   IconButton add_folder_{Icon::add, "Add a folder", "Adds a folder of your own to the library"};
   IconButton favourite_{Icon::star, "Favourite", "Favourite (Ctrl+D)"};
-  juce::TextButton open_file_{"Open file"}, load_{"Load"}, remove_folder_{"Remove folder"};
+  juce::TextButton open_file_{"Open file"}, load_{"Load"}, add_{"Add to chain"}, licence_{"Licence of the pack"},
+      remove_folder_{"Remove folder"};
   std::vector<std::unique_ptr<juce::TextButton>> tags_;  // lit: only entries with this tag
   IconButton close_{Icon::close, "Close the browser", "Close (Escape)"};
   PlaceList place_model_{*this};
   EntryList entry_model_{*this};
   juce::ListBox place_list_, entry_list_;
-  juce::Label name_, task_, description_;
+  juce::Label name_, task_;
+  juce::TextEditor description_;  // for reading only
   juce::Rectangle<int> search_icon_area_, list_area_, tags_area_, details_area_;
 };
 

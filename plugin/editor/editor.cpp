@@ -5,8 +5,10 @@
 #include <cmath>
 
 #include "capture/teachers/teacher.h"
+#include "plugin/editor/menu_item.h"
 #include "plugin/editor/midi_target.h"
 #include "plugin/editor/theme.h"
+#include "plugin/text.h"
 #include "base/error.h"
 
 namespace coil::plugin {
@@ -41,7 +43,7 @@ juce::String file_name(const juce::String& path) {
 juce::String short_form(const juce::String& error) {
   const int end = error.indexOf(": ");
   const juce::String path = error.substring(0, std::max(0, end));
-  if (!juce::File::isAbsolutePath(path)) return error.substring(0, 1).toUpperCase() + error.substring(1);
+  if (!juce::File::isAbsolutePath(path)) return capitalised(error);
   const juce::String rest = error.substring(end + 2);
   const juce::StringArray verbs{"is ", "has ", "cannot ", "holds ", "needs "};
   const bool sentence =
@@ -101,12 +103,16 @@ Editor::Editor(Processor& processor)
 
 void Editor::connect_parts() {
   header_.on_browse = [this] { browser_.isVisible() ? close_browser() : open_browser(); };
-  header_.on_menu = [this] { show_menu(); };
+  header_.on_menu = [this] { show_menu(main_menu(), header_.menu_button()); };
   notice_.on_browse = [this] { open_browser(); };
   notice_.on_open = [this] { open_file_dialog(); };
   browser_.on_close = [this] { close_browser(); };
   browser_.on_open_file = [this] { open_file_dialog(); };
   browser_.on_load = [this](const juce::File& file) { load(file); };
+  browser_.on_add = [this](const juce::File& file) { add_to_chain(file); };
+  browser_.on_load_second_microphone = [this](const juce::File& file) { load_response(1, file); };
+  browser_.on_licence = [this](const juce::File& pack) { pack_page_.open(pack); };
+  browser_.on_menu = [this](juce::PopupMenu menu, juce::Rectangle<int> area) { show_menu(std::move(menu), area); };
   browser_.on_audition = [this](const juce::File& file) { processor_.audition(file); };
   browser_.on_auditions = [this](bool on) {
     settings_.keep_auditions(on);
@@ -214,13 +220,20 @@ void Editor::take_keyboard() {
   if (isShowing()) grabKeyboardFocus();
 }
 
+// The display can take the focus away for a moment; it then returns to where it was.
+void Editor::take_keyboard_back() {
+  if (last_focused_ && last_focused_->isShowing() && last_focused_->isEnabled()) last_focused_->grabKeyboardFocus();
+  if (!hasKeyboardFocus(true)) take_keyboard();
+}
+
 // When the focused component disappears or is another window, the keyboard focus returns to this window.
 void Editor::globalFocusChanged(juce::Component* focused) {
+  if (focused && (focused == this || isParentOf(focused))) last_focused_ = focused;
   if (focused && !focused->isParentOf(this)) return;
   juce::MessageManager::callAsync([self = juce::Component::SafePointer<Editor>(this)] {
     const auto* now = juce::Component::getCurrentlyFocusedComponent();
     if (!self || (now && !now->isParentOf(self)) || self->isCurrentlyBlockedByAnotherModalComponent()) return;
-    if (const auto* peer = self->getPeer(); peer && peer->isFocused()) self->take_keyboard();
+    if (const auto* peer = self->getPeer(); peer && peer->isFocused()) self->take_keyboard_back();
   });
 }
 
@@ -261,7 +274,7 @@ void Editor::timerCallback() {
   }
   // Shortcuts must work before the first click. Some hosts show their window a little later, so try repeatedly.
   if (keyboard_tries_ > 0) {
-    if (!hasKeyboardFocus(true)) take_keyboard();
+    if (!hasKeyboardFocus(true)) take_keyboard_back();
     keyboard_tries_ = hasKeyboardFocus(true) ? 0 : keyboard_tries_ - 1;
   }
   if (said_for_s_ > 0 && (said_for_s_ -= seconds) <= 0) {
@@ -330,7 +343,7 @@ void Editor::choose_folder() {
     try {
       if (const auto folder = chooser.getResult(); folder != juce::File()) browser_.add_folder(folder);
     } catch (const Error& error) {
-      say(MessageBar::Kind::error, juce::String::fromUTF8(error.what()));
+      say(MessageBar::Kind::error, from_utf8(error.what()));
     }
     take_keyboard();
   });
@@ -424,7 +437,10 @@ void Editor::close_pages() {
 
 void Editor::close_pack_page() {
   pack_page_.setVisible(false);
-  take_keyboard();
+  if (browser_.isVisible())
+    browser_.take_keyboard();
+  else
+    take_keyboard();
 }
 
 void Editor::open_level_page() {
@@ -494,6 +510,7 @@ void Editor::open_browser() {
 
 void Editor::close_browser() {
   browser_.setVisible(false);
+  pack_page_.setVisible(false);  // above the browser, whose entry's licence it shows
   processor_.cancel_audition();  // without effect once it was kept
   take_keyboard();
 }
@@ -517,7 +534,7 @@ void Editor::save_preset(const juce::String& name) {
                                     file.getFileNameWithoutExtension() + "' in " +
                                     file.getParentDirectory().getFullPathName());
   } catch (const Error& error) {
-    save_panel_.show_error(juce::String::fromUTF8(error.what()));
+    save_panel_.show_error(from_utf8(error.what()));
   }
 }
 
@@ -534,37 +551,37 @@ void Editor::open_file_dialog() {
   });
 }
 
-void Editor::show_menu() {
+juce::PopupMenu Editor::main_menu() {
   const int slot = processor_.active_slot();
   const bool playing = processor_.model(slot) != nullptr;
   juce::PopupMenu menu;
-  const auto item = [](const juce::String& text, const juce::String& keys, bool enabled, std::function<void()> action) {
-    juce::PopupMenu::Item entry(text);
-    entry.shortcutKeyDescription = keys;
-    entry.isEnabled = enabled;
-    entry.action = std::move(action);
-    return entry;
-  };
-  menu.addItem(item("Browse models", "Ctrl+F", true, [this] { open_browser(); }));
-  menu.addItem(item("Open file", "Ctrl+O", true, [this] { open_file_dialog(); }));
-  menu.addItem(item("Learn a device", "Ctrl+L", true, [this] { open_learn_page(); }));
-  menu.addItem(item("Cabinet and equaliser", "Ctrl+E", true, [this] { open_cabinet_page(); }));
-  menu.addItem(item("Tuner", "Ctrl+T", true, [this] { switch_tuner(true); }));
-  menu.addItem(item("Input level", "Ctrl+I", true, [this] { open_level_page(); }));
+  menu.addItem(menu_item("Browse models", "Ctrl+F", true, [this] { open_browser(); }));
+  menu.addItem(menu_item("Open file", "Ctrl+O", true, [this] { open_file_dialog(); }));
+  menu.addItem(menu_item("Learn a device", "Ctrl+L", true, [this] { open_learn_page(); }));
+  menu.addItem(menu_item("Cabinet and equaliser", "Ctrl+E", true, [this] { open_cabinet_page(); }));
+  menu.addItem(menu_item("Tuner", "Ctrl+T", true, [this] { switch_tuner(true); }));
+  menu.addItem(menu_item("Input level", "Ctrl+I", true, [this] { open_level_page(); }));
   juce::PopupMenu recent;
   for (const auto& file : processor_.library().recent())
     recent.addItem(
-        item(file.getFileNameWithoutExtension(), file.getFileExtension(), true, [this, file] { load(file); }));
+        menu_item(file.getFileNameWithoutExtension(), file.getFileExtension(), true, [this, file] { load(file); }));
   menu.addSubMenu("Recent", recent, recent.containsAnyActiveItems());
+  juce::PopupMenu packs;
+  for (const auto& pack : processor_.library().packs())
+    packs.addItem(menu_item(pack.getFileName(), "licence", true, [this, pack] {
+      close_pages();
+      pack_page_.open(pack);
+    }));
+  menu.addSubMenu("Installed packs", packs, packs.containsAnyActiveItems());
   menu.addSeparator();
-  menu.addItem(item("Save preset", "Ctrl+S", playing, [this] { open_save_panel(); }));
-  menu.addItem(item("Copy to the other slot", "", playing, [this] { processor_.copy_to_other_slot(); }));
-  menu.addItem(item("Empty this slot", "", processor_.status(slot).kind != SlotStatus::Kind::empty,
-                    [this, slot] { processor_.clear(slot); }));
+  menu.addItem(menu_item("Save preset", "Ctrl+S", playing, [this] { open_save_panel(); }));
+  menu.addItem(menu_item("Copy to the other slot", "", playing, [this] { processor_.copy_to_other_slot(); }));
+  menu.addItem(menu_item("Empty this slot", "", processor_.status(slot).kind != SlotStatus::Kind::empty,
+                         [this, slot] { processor_.clear(slot); }));
   menu.addSeparator();
   juce::PopupMenu rates;
   const auto rate_mode = [&](const juce::String& name, const juce::String& note, dsp::RateMode mode) {
-    auto entry = item(name, note, true, [this, mode] { processor_.set_rate_mode(mode); });
+    auto entry = menu_item(name, note, true, [this, mode] { processor_.set_rate_mode(mode); });
     entry.isTicked = processor_.rate_mode() == mode;
     rates.addItem(entry);
   };
@@ -576,17 +593,17 @@ void Editor::show_menu() {
   juce::PopupMenu sizes;
   const auto size = [&](const juce::String& name, int width, int height) {
     const auto pixels = juce::String(width) + juce::String::fromUTF8(" \xc3\x97 ") + juce::String(height);
-    sizes.addItem(item(name, pixels, true, [this, width, height] { setSize(width, height); }));
+    sizes.addItem(menu_item(name, pixels, true, [this, width, height] { setSize(width, height); }));
   };
   size("Small", theme::kMinWidth, theme::kMinHeight);
   size("Normal", theme::kWidth, theme::kHeight);
   size("Large", theme::kWidth * 3 / 2, theme::kHeight * 3 / 2);
   menu.addSubMenu("Window size", sizes);
-  menu.addItem(item("Show user presets on disk", "", true, [this] {
+  menu.addItem(menu_item("Show user presets on disk", "", true, [this] {
     processor_.library().preset_folder().createDirectory();
     processor_.library().preset_folder().revealToUser();
   }));
-  show_menu(std::move(menu), header_.menu_button());
+  return menu;
 }
 
 void Editor::add_midi_menu(juce::PopupMenu& menu) {
@@ -608,7 +625,7 @@ bool Editor::keyPressed(const juce::KeyPress& key) {
   };
   using Mods = juce::ModifierKeys;
   // The open browser's keys also work while the window itself has the focus.
-  if (browser_.isVisible() && browser_.handle_key(key)) return true;
+  if (browser_.isVisible() && !pack_page_.isVisible() && browser_.handle_key(key)) return true;
   if (key == juce::KeyPress::escapeKey) {
     if (message_.isVisible()) return close_message(), true;
     if (pack_page_.isVisible()) return close_pack_page(), true;

@@ -50,6 +50,7 @@ class Editor final : public juce::AudioProcessorEditor,
   void open_stage(int number);  // the page of a tile
   void close_stage_page();
   juce::PopupMenu add_menu();  // what can be added to the chain
+  juce::PopupMenu main_menu();
   void open_level_page();
   void close_level_page();
   void switch_tuner(bool on);                                    // the parameter; the page follows it
@@ -76,13 +77,16 @@ class Editor final : public juce::AudioProcessorEditor,
   void update();        // call after a change of the processor
   void close_pages();
   void close_pack_page();
+  void add_to_chain(const juce::File& file);
   void connect_parts();
   void connect_stages();
   void update_stages();
   void choose_stage_file(int place);  // opens the dialog for files
   bool drop_on_stages(const juce::File& file, juce::Point<int> position);
   void show_menu(juce::PopupMenu menu, juce::Component& from);
+  void show_menu(juce::PopupMenu menu, juce::Rectangle<int> screen_area);
   void take_keyboard();
+  void take_keyboard_back();
   void load(const juce::File& file);
   void load_response(int microphone, const juce::File& file);
   void choose_response(int microphone);  // opens the dialog for files
@@ -100,7 +104,6 @@ class Editor final : public juce::AudioProcessorEditor,
   void show_problem();
   void say(MessageBar::Kind kind, const juce::String& text);  // shown for a while
   void close_message();
-  void show_menu();
   void save_preset(const juce::String& name);
 
   Processor& processor_;
@@ -133,7 +136,8 @@ class Editor final : public juce::AudioProcessorEditor,
   std::unique_ptr<juce::FileChooser> file_chooser_;
   juce::String shown_problem_, closed_problem_;  // in the message bar; closed_: closed by the user
   juce::String shown_learning_;                  // the target that waits for MIDI
-  float said_for_s_ = 0;                         // remaining time of the message; 0: none
+  juce::Component::SafePointer<juce::Component> last_focused_;
+  float said_for_s_ = 0;  // remaining time of the message; 0: none
   juce::uint32 last_tick_ms_ = 0;
   int ticks_ = 0;
   int keyboard_tries_ = 0;              // remaining attempts of a window that was just opened

@@ -4,6 +4,7 @@
 #include "plugin/editor/editor.h"
 #include "plugin/editor/stage_menu.h"
 #include "plugin/editor/theme.h"
+#include "plugin/text.h"
 
 namespace coil::plugin {
 
@@ -25,6 +26,18 @@ void Editor::connect_stages() {
 void Editor::show_menu(juce::PopupMenu menu, juce::Component& from) {
   menu.setLookAndFeel(&*look_and_feel_);
   menu.showMenuAsync(juce::PopupMenu::Options().withTargetComponent(from).withDeletionCheck(*this));
+}
+
+void Editor::show_menu(juce::PopupMenu menu, juce::Rectangle<int> screen_area) {
+  menu.setLookAndFeel(&*look_and_feel_);
+  menu.showMenuAsync(juce::PopupMenu::Options().withTargetScreenArea(screen_area).withDeletionCheck(*this));
+}
+
+// Behind the selected tile. The browser closes first, which brings back the sound of before an audition.
+void Editor::add_to_chain(const juce::File& file) {
+  close_browser();
+  stage_row_.select_next_added();
+  processor_.add_stage(file, stage_row_.place_behind_selected());
 }
 
 juce::PopupMenu Editor::add_menu() {
@@ -77,7 +90,7 @@ void Editor::update_stages() {
     if (const auto name = processor_.microphone(i).name; name.isNotEmpty()) cabinet.add(name);
   const int slot = processor_.active_slot();
   const auto model = processor_.model(slot);  // a preset's name says less
-  const auto name = model ? juce::String::fromUTF8(model->card().name.c_str()) : juce::String();
+  const auto name = model ? from_utf8(model->card().name) : juce::String();
   stage_row_.show(stages, name.isEmpty() ? processor_.status(slot).name : name, cabinet.joinIntoString(", "));
   stage_row_.show_open(open_stage_);
   if (open_stage_ == kGateTile) return stage_page_.show_gate();

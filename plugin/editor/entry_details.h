@@ -7,11 +7,11 @@ namespace coil::plugin {
 
 struct EntryDetails {
   juce::String task, description;
-  juce::StringArray facts;  // controls, rate, size, licence, one line each
+  juce::StringArray facts;  // controls, error, levels, cost, rate, licence, tags, one line each
 };
 
-// Reads the file's header, not its weights. If the file cannot be read, `description` says so. [any thread but the
-// audio thread]
+// Of a model it reads the header, not the weights. If the file cannot be read, `description` says so. [any thread but
+// the audio thread]
 EntryDetails describe(const LibraryEntry& entry);
 
 }  // namespace coil::plugin

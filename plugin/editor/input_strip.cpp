@@ -3,6 +3,7 @@
 
 #include "plugin/editor/strip_layout.h"
 #include "plugin/editor/theme.h"
+#include "plugin/text.h"
 
 namespace coil::plugin {
 
@@ -21,7 +22,7 @@ InputStrip::InputStrip(Parameters& parameters, dsp::RackMeters& meters)
       "Gate: below this level (dBFS, at the model's input) the sound is turned down. The inner arc shows how far it is "
       "open");
   for (const auto& choice : parameters.channels->choices)
-    channels_.addItem(choice.substring(0, 1).toUpperCase() + choice.substring(1), channels_.getNumItems() + 1);
+    channels_.addItem(capitalised(choice), channels_.getNumItems() + 1);
   channels_attachment_ = std::make_unique<juce::ComboBoxParameterAttachment>(*parameters.channels, channels_);
   channels_.setTitle("Channels");
   channels_.setTooltip(

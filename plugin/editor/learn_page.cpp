@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "plugin/editor/theme.h"
+#include "plugin/text.h"
 
 namespace coil::plugin {
 namespace {
@@ -22,8 +23,7 @@ void LearnPage::Text::show(const juce::String& text, const std::vector<LearnRema
   juce::String all = text;
   std::vector<LearnRemark> sorted = remarks;
   std::stable_partition(sorted.begin(), sorted.end(), [](const LearnRemark& remark) { return remark.warns; });
-  for (const LearnRemark& remark : sorted)
-    all << "\n" << (remark.warns ? "Warning: " : "") << juce::String::fromUTF8(remark.text.c_str());
+  for (const LearnRemark& remark : sorted) all << "\n" << (remark.warns ? "Warning: " : "") << from_utf8(remark.text);
   if (all == getDescription()) return;
   text_ = text;
   remarks_ = std::move(sorted);
@@ -51,10 +51,9 @@ void LearnPage::Text::paint(juce::Graphics& g) {
   area.removeFromTop(theme::kGap);
   for (size_t i = 0; i < remarks_.size(); ++i) {
     const LearnRemark& remark = remarks_[i];
-    const juce::String said = juce::String::fromUTF8(remark.text.c_str());
-    const auto layout =
-        layout_of(said.substring(0, 1).toUpperCase() + said.substring(1),
-                  remark.warns ? theme::kWarning : theme::kTextSoft, theme::kTextSmall, area.getWidth() - kIcon - 6);
+    const juce::String said = from_utf8(remark.text);
+    const auto layout = layout_of(capitalised(said), remark.warns ? theme::kWarning : theme::kTextSoft,
+                                  theme::kTextSmall, area.getWidth() - kIcon - 6);
     const bool is_last = i + 1 == remarks_.size();
     if (layout.getHeight() + (is_last ? 0 : 16) > area.getHeight()) {
       g.setFont(theme::font(theme::kTextSmall));
@@ -168,7 +167,7 @@ void LearnPage::begin(Processor::LearnFrom from) {
     else
       processor_.start_learning(from);
   } catch (const Error& error) {
-    problem_ = juce::String::fromUTF8(error.what());
+    problem_ = from_utf8(error.what());
   }
   show(processor_.learn_status());
 }
@@ -178,7 +177,7 @@ void LearnPage::keep() {
   try {
     processor_.keep_learned(name_.getText());
   } catch (const Error& error) {
-    problem_ = juce::String::fromUTF8(error.what());
+    problem_ = from_utf8(error.what());
   }
   show(processor_.learn_status());
 }

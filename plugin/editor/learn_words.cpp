@@ -1,5 +1,6 @@
 // The texts for each stage.
 #include "plugin/editor/learn_words.h"
+#include "plugin/text.h"
 
 #include <algorithm>
 #include <cmath>
@@ -86,21 +87,21 @@ LearnWords words_of_stage(const LearnStatus& status, const LearnConnection& conn
     case Stage::done:
       words.title = "Learned";
       words.text = status.message.empty() ? juce::String("Play the model. Keep it under a name, or discard it.")
-                                          : juce::String::fromUTF8(status.message.c_str());
+                                          : from_utf8(status.message);
       return words;
     case Stage::saving:
       words.title = "Saving";
       words.text = "The model is written, and measured for its report.";
       return words;
     case Stage::kept:
-      words.title = "Kept: " + juce::String::fromUTF8(status.model.stem().string().c_str());
-      words.text = juce::String::fromUTF8(status.message.c_str()) +
+      words.title = "Kept: " + from_utf8(status.model.stem().string());
+      words.text = from_utf8(status.message) +
                    "\nThe report with pictures and sounds is beside it in the library's folder 'learned'.";
       return words;
     case Stage::failed:
       words.title = status.converts ? "Not converted" : "Not learned";
-      words.text = juce::String::fromUTF8(status.message.c_str());
-      words.text = words.text.substring(0, 1).toUpperCase() + words.text.substring(1) + ".";
+      words.text = from_utf8(status.message);
+      words.text = capitalised(words.text) + ".";
       return words;
   }
   return words;

@@ -135,7 +135,13 @@ void LookAndFeel::positionComboBoxText(juce::ComboBox& box, juce::Label& label) 
   label.setFont(getComboBoxFont(box));
 }
 
-void LookAndFeel::fillTextEditorBackground(juce::Graphics& g, int width, int height, juce::TextEditor&) {
+// Text on its parent's background.
+static bool is_plain(const juce::TextEditor& editor) {
+  return editor.findColour(juce::TextEditor::outlineColourId).isTransparent();
+}
+
+void LookAndFeel::fillTextEditorBackground(juce::Graphics& g, int width, int height, juce::TextEditor& editor) {
+  if (is_plain(editor)) return;
   g.setColour(theme::kBackground);
   g.fillRoundedRectangle(juce::Rectangle<int>(width, height).toFloat(), theme::kCorner);
 }
@@ -144,7 +150,7 @@ void LookAndFeel::drawTextEditorOutline(juce::Graphics& g, int width, int height
   const auto area = juce::Rectangle<int>(width, height).toFloat();
   if (editor.hasKeyboardFocus(true)) {
     theme::draw_focus(g, area);
-  } else {
+  } else if (!is_plain(editor)) {
     g.setColour(theme::kLine);
     g.drawRoundedRectangle(area.reduced(theme::kHairline / 2), theme::kCorner, theme::kHairline);
   }

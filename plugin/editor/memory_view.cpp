@@ -7,6 +7,7 @@
 #include "plugin/editor/icons.h"
 #include "plugin/editor/theme.h"
 #include "plugin/processor.h"
+#include "plugin/text.h"
 
 namespace coil::plugin {
 namespace {
@@ -53,7 +54,7 @@ void MemoryView::paint(juce::Graphics& g) {
   g.setFont(theme::font(theme::kTextSmall, theme::Weight::strong));
   g.setColour(theme::kTextSoft);
   g.drawText("Memory", title_area_, juce::Justification::centredLeft);
-  const juce::String length = juce::String(history_.layers()) + (history_.layers() == 1 ? " layer, " : " layers, ") +
+  const juce::String length = counted(static_cast<int>(history_.layers()), "layer") + ", " +
                               juce::String(static_cast<int>(MemoryHistory::kSeconds)) + " s";
   g.setFont(theme::font(theme::kTextSmall));
   g.setColour(theme::kTextFaint);

@@ -5,6 +5,7 @@
 
 #include "plugin/editor/icons.h"
 #include "plugin/editor/theme.h"
+#include "plugin/text.h"
 
 namespace coil::plugin {
 namespace {
@@ -70,7 +71,7 @@ void Notice::show(const SlotStatus& status, const juce::String& session_problem)
       status.kind == SlotStatus::Kind::empty && session_problem.isNotEmpty() ? SlotStatus::Kind::failed : status.kind;
   const auto words = words_for(status, session_problem);
   title_.setText(words.title, juce::dontSendNotification);
-  const auto message = words.message.substring(0, 1).toUpperCase() + words.message.substring(1);
+  const auto message = capitalised(words.message);
   message_.setText(message, juce::dontSendNotification);
   message_.setTooltip(words.message);
   remedy_browses_ = words.remedy_browses;

@@ -6,14 +6,6 @@
 #include "plugin/text.h"
 
 namespace coil::plugin {
-namespace {
-
-juce::String counted(int count, const juce::String& what) {
-  return juce::String(count) + " " + what + (count == 1 ? "" : "s");
-}
-
-}  // namespace
-
 PackPage::PackPage(ModelLibrary& library) : library_(library) {
   setTitle("Pack");
   setFocusContainerType(FocusContainerType::keyboardFocusContainer);
@@ -50,21 +42,27 @@ void PackPage::install(const juce::File& archive) {
       if (problem.isNotEmpty())
         self->on_problem(problem);
       else
-        self->show(pack);
+        self->show_installed(pack);
     });
   });
 }
 
-void PackPage::show(const InstalledPack& pack) {
+void PackPage::show_installed(const InstalledPack& pack) {
   library_.rescan();
-  title_.setText("Installed the pack " + pack.folder.getFileName(), juce::dontSendNotification);
+  show(pack, "Installed the pack ");
+}
+
+void PackPage::open(const juce::File& folder) { show(installed_pack(folder), "The pack "); }
+
+void PackPage::show(const InstalledPack& pack, const juce::String& title) {
+  title_.setText(title + pack.folder.getFileName(), juce::dontSendNotification);
   juce::StringArray parts;
   if (pack.models > 0) parts.add(counted(pack.models, "model"));
   if (pack.presets > 0) parts.add(counted(pack.presets, "preset"));
   if (pack.cabinets > 0) parts.add(counted(pack.cabinets, "impulse response"));
   content_.setText(parts.joinIntoString(", "), juce::dontSendNotification);
   content_.setTooltip(pack.folder.getFullPathName());
-  licence_.setText(pack.licence);
+  licence_.setText(pack.licence.isEmpty() ? "The pack's folder holds no licence any more." : pack.licence);
   setVisible(true);
   toFront(false);
   if (isShowing()) browse_.grabKeyboardFocus();

@@ -1,4 +1,4 @@
-// Installs packs in the background, and shows the licence of what was installed.
+// Installs packs in the background, and shows what an installed pack holds, and its licence.
 #pragma once
 
 #include <juce_gui_basics/juce_gui_basics.h>
@@ -14,12 +14,14 @@ class PackPage final : public juce::Component {
   ~PackPage() override;
 
   void install(const juce::File& archive);  // then opens, or calls on_problem
+  void open(const juce::File& folder);      // of an installed pack
 
   std::function<void()> on_close, on_browse;
   std::function<void(const juce::String& problem)> on_problem;
 
  private:
-  void show(const InstalledPack& pack);
+  void show_installed(const InstalledPack& pack);
+  void show(const InstalledPack& pack, const juce::String& title);
   void paint(juce::Graphics& g) override;
   void resized() override;
   bool keyPressed(const juce::KeyPress& key) override;

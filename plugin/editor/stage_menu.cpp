@@ -1,5 +1,6 @@
 // Models by category, cabinets, and the stages that need no file.
 #include "plugin/editor/stage_menu.h"
+#include "plugin/text.h"
 
 #include <map>
 
@@ -13,8 +14,7 @@ juce::PopupMenu stage_menu(ModelLibrary& library, const StageMenuActions& action
     const auto name = entry.category.isEmpty() ? juce::String("others") : entry.category;
     categories[name].addItem(entry.name, [add = actions.add_file, file = entry.file] { add(file); });
   }
-  for (const auto& [name, entries] : categories)
-    models.addSubMenu(name.substring(0, 1).toUpperCase() + name.substring(1), entries);
+  for (const auto& [name, entries] : categories) models.addSubMenu(capitalised(name), entries);
   for (const auto& entry : library.cabinets())
     cabinets.addItem(entry.name, [add = actions.add_file, file = entry.file] { add(file); });
   menu.addSectionHeader("Add to the chain");

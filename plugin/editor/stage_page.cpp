@@ -10,6 +10,7 @@
 #include "plugin/editor/midi_target.h"
 #include "plugin/editor/stage_row.h"
 #include "plugin/editor/theme.h"
+#include "plugin/text.h"
 
 namespace coil::plugin {
 
@@ -17,7 +18,7 @@ namespace coil::plugin {
 class StagePage::ValueKnob final : public KnobFrame {
  public:
   explicit ValueKnob(const StageValue& value)
-      : KnobFrame(knob_name(value.name), theme::kCopper), unit_(juce::String::fromUTF8(value.unit.c_str())) {
+      : KnobFrame(knob_name(value.name), theme::kCopper), unit_(from_utf8(value.unit)) {
     juce::NormalisableRange<double> range(value.min, value.max);
     if (value.kind == StageValue::Kind::logarithmic)
       range = {value.min, value.max,

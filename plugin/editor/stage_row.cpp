@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "plugin/editor/menu_item.h"
 #include "plugin/editor/theme.h"
 
 namespace coil::plugin {
@@ -230,11 +231,7 @@ bool StageRow::key_pressed(int number, const juce::KeyPress& key) {
 juce::PopupMenu StageRow::menu_of(int number) {
   juce::PopupMenu menu;
   const auto item = [&](const juce::String& text, const juce::String& keys, bool enabled, std::function<void()> act) {
-    juce::PopupMenu::Item entry(text);
-    entry.shortcutKeyDescription = keys;
-    entry.isEnabled = enabled;
-    entry.action = std::move(act);
-    menu.addItem(entry);
+    menu.addItem(menu_item(text, keys, enabled, std::move(act)));
   };
   const bool is_on = tile(number)->is_on();
   const int place = place_of(number, index_of(number));

@@ -5,6 +5,7 @@
 
 #include "plugin/editor/theme.h"
 #include "plugin/processor.h"
+#include "plugin/text.h"
 
 namespace coil::plugin {
 namespace {
@@ -74,8 +75,7 @@ void StatusBar::tick() {
   const double rate_hz = processor_.getSampleRate();
   const int latency = processor_.getLatencySamples();
   const double latency_ms = rate_hz > 0 ? 1000 * latency / rate_hz : 0;
-  latency_.setText("Latency " + juce::String(latency) + (latency == 1 ? " sample, " : " samples, ") +
-                       juce::String(latency_ms, 1) + " ms",
+  latency_.setText("Latency " + counted(latency, "sample") + ", " + juce::String(latency_ms, 1) + " ms",
                    juce::dontSendNotification);
   model_.setText(rates_text(rate_hz), juce::dontSendNotification);
 }

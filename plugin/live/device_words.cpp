@@ -1,5 +1,6 @@
 // The known errors and their meanings.
 #include "plugin/live/device_words.h"
+#include "plugin/text.h"
 
 namespace coil::plugin {
 namespace {
@@ -52,7 +53,7 @@ juce::String words_for(const DeviceTrouble& trouble) {
 
 juce::String words_for_dropouts(int count) {
   if (count <= 0) return {};
-  return juce::String(count) + (count == 1 ? " dropout" : " dropouts") + ": larger blocks in the audio settings help";
+  return counted(count, "dropout") + ": larger blocks in the audio settings help";
 }
 
 }  // namespace coil::plugin

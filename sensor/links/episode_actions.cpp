@@ -124,7 +124,10 @@ int spawn_shell(const std::string& command, const std::string& text, pid_t& proc
 DeliveryQueue::DeliveryQueue(Options options, Deliver deliver, const Log& log)
     : options_(std::move(options)), deliver_(std::move(deliver)), log_(log), thread_([this] { run(); }) {}
 
-DeliveryQueue::~DeliveryQueue() {
+DeliveryQueue::~DeliveryQueue() { finish(); }
+
+uint64_t DeliveryQueue::finish() {
+  if (!thread_.joinable()) return counts_.dropped;
   {
     const std::lock_guard lock(mutex_);
     is_ending_ = true;
@@ -139,10 +142,16 @@ DeliveryQueue::~DeliveryQueue() {
   }
   changed_.notify_all();
   thread_.join();
-  if (!waiting_.empty()) {
+  const uint64_t given_up = counts_.dropped, waiting = waiting_.size();
+  if (given_up + waiting > 0) {
     log_.write(LogLevel::kError, options_.name,
-               std::to_string(waiting_.size()) + " events could not be delivered before the end");
+               std::to_string(given_up + waiting) + " of " + std::to_string(counts_.delivered + given_up + waiting) +
+                   " events could not be delivered: " + std::to_string(given_up) + " were given up, " +
+                   std::to_string(waiting) + " still waited at the end");
   }
+  counts_.dropped += waiting;
+  waiting_.clear();
+  return counts_.dropped;
 }
 
 void DeliveryQueue::add(std::string text) {

@@ -33,7 +33,11 @@ class DeliveryQueue {
   using Deliver = std::function<std::string(const std::string& text, const std::atomic<bool>& stopping)>;
 
   DeliveryQueue(Options options, Deliver deliver, const Log& log);
-  ~DeliveryQueue();  // delivers the waiting texts, as long as the receiver takes them
+  ~DeliveryQueue();  // calls finish()
+
+  // Delivers the waiting texts, as long as the receiver takes them, and ends. Returns how many texts were lost, and
+  // says so in one line.
+  uint64_t finish();
 
   void add(std::string text);  // does not block [any thread]
 

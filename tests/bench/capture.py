@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What `coil capture` learns from guitar_circuits in how much time: the tables of capture/README.md.
+"""What `coil capture` learns from guitar_circuits in how much time: the tables of capture/MEASUREMENTS.md.
 
     tests/bench/capture.py DATA [--coil build/cli/coil] [--threads 2] [--seeds 1 2 3] [--only
     single|knobs|aliasing|noise]

@@ -165,8 +165,8 @@ TEST_CASE("a capture starts settled, and its output at rest is subtracted from t
   REQUIRE(lesson->takes.size() == 1);
   const Take& take = lesson->takes[0];
   REQUIRE(take.dry.size() == take.wet.size());
-  // The built-in signal, half a second of silence, and 0.1 s of given sound, at the capture's rate.
-  CHECK(take.dry.size() == size_t(61.6 * 48000));
+  // The built-in signal, more playing, and 0.1 s of given sound, half a second apart, at the capture's rate.
+  CHECK(take.dry.size() == size_t(182.1 * 48000));
   CHECK(take.dry[take.dry.size() - 2400] == Approx(0.25).margin(0.01));
   CHECK(std::abs(lesson->rest) > 1e-3);
   for (size_t t = 0; t < 100; ++t) CHECK(std::abs(take.wet[t]) < 1e-6);

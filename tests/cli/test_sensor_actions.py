@@ -227,9 +227,22 @@ class Actions(CoilTest):
         for _ in lines:  # while the events still wait
             self.assertTrue(worker.stdout.readline())
         out, err = worker.communicate(timeout=60)
-        self.assertEqual((worker.returncode, out), (0, b""))
+        self.assertEqual((worker.returncode, out), (6, b""))
         self.assertIn(f"--webhook: http://127.0.0.1:{port} cannot be reached".encode(), err)
-        self.assertTrue(b"is given up" in err or b"could not be delivered before the end" in err, err)
+        self.assertIn(b"--webhook: 2 of 2 events could not be delivered: ", err)
+
+    def test_events_that_are_given_up(self):
+        expected = self.stream(self.lines)
+        receiver = Receiver(self, failures=1000, delay_s=0)
+        for name, action in (("web server", ("--webhook", receiver.url)), ("command", ("--exec", "exit 1"))):
+            with self.subTest(name):
+                lost = (*action, "--patience", "1")
+                self.assertEqual(self.stream(self.lines, *lost, "--fail-on", "anomaly", code=6), expected)
+                self.assertIn(f"{action[0]}: 2 of 2 events could not be delivered: ", self.stderr)
+        self.assertGreaterEqual(len(receiver.attempts), 2)
+        with self.subTest("one of two receivers"):
+            self.stream(self.lines, "--exec", "cat >> events", "--exec", "exit 1", "--patience", "1", code=6)
+            self.assertEqual(len(self.path("events").read_text().splitlines()), 2)
 
     def test_urls_and_options_that_cannot_work(self):
         for arguments, words in (

@@ -31,7 +31,7 @@ class Teachers(CoilTest):
 
     def test_nam_becomes_a_model_with_a_card(self):
         self.given("a1_wavenet.nam")
-        result = json.loads(self.convert("a1_wavenet.nam", "--million-frames", "6", "--json", "-q"))
+        result = json.loads(self.convert("a1_wavenet.nam", "--million-frames", "8", "--json", "-q"))
         self.assertLess(result["esr_held_out"], 0.2)
         self.assertIn("a1_wavenet.nam", self.path("amp.html").read_text())
         self.assertIn("names no licence", self.stderr)
@@ -101,13 +101,13 @@ class Teachers(CoilTest):
         self.given("lstm.nam")
         arguments = ("capture", "lstm.nam", "-o", "amp.safetensors", "--threads", "1", "--no-report")
         self.coil(*arguments, "--million-frames", "400", "--target-esr", "0.5")
-        self.assertRegex(self.stderr, r"size 8 x \d x \d; held-out ESR of short trainings: 8 x 1 x 1 0\.")
+        self.assertRegex(self.stderr, r"size 8 x \d x \d; held-out ESR of short trainings: 8 x 1 x 1 [0-9.e-]+")
         said = self.stderr
         info = self.info()
         size = info["card"]["training"]["size"]
         self.assertIn(f"size {size}; held-out", said)
         self.assertIn(size, ("8 x 1 x 1", "8 x 1 x 4", "8 x 4 x 6"))
-        self.assertIn("8 x 1 x 1 0.", info["card"]["training"]["sizes_tried"])
+        self.assertIn("8 x 1 x 1 ", info["card"]["training"]["sizes_tried"])
         share = info["card"]["source"]["estimated_cost_share"]
         self.assertAlmostEqual(share, {"8 x 1 x 1": 0.251, "8 x 1 x 4": 0.522, "8 x 4 x 6": 1.128}[size], delta=0.01)
         for more in (("--quality", "lite", "--million-frames", "400"), ("--million-frames", "3")):

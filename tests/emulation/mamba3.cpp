@@ -1,7 +1,7 @@
 // The kernels of Mamba-3's recurrence on an emulated block against the recurrence in float64.
 #include "gpu/intrinsics.cuh"
 
-#include "gpu/mamba3_kernels.cuh"
+#include "gpu/mamba3_bf16_kernels.cuh"
 #include "tests/emulation/segments.h"
 
 #include <catch2/catch.hpp>
@@ -88,8 +88,9 @@ struct Problem {
   }
 };
 
-template <gpu::Precision kPrecision, int kStates, int kTiles>
-void run(Problem& p, int warps) {
+// chunks.operator()<kTrue>(p, carry, sums, turns) runs the scan's kernel over all chunks.
+template <class Chunks>
+void run(Problem& p, const Chunks& run_chunks) {
   const Shape& s = p.s;
   const gpu::Mamba3Arguments& m = p.m;
   const std::vector<gpu::Chunk>& chunks = p.plan.chunks;
@@ -113,24 +114,9 @@ void run(Problem& p, int warps) {
       sum += std::exchange(turns[chunk * angles + i], sum);
     }
   }
-  const auto start = [&]<bool kTrue>() {
-    const int parts = ((s.headdim + 15) / 16 + warps - 1) / warps;
-    emulation::Block block(unsigned(32 * warps),
-                           gpu::Mamba3Shared<kPrecision, kStates, kTiles>{warps, s.rank, s.angles, kTrue,
-                                                                          kTrue && s.gate, m.mimo_x != nullptr}
-                                   .floats() *
-                               sizeof(float),
-                           1);
-    const unsigned blocks = unsigned(chunks.size()) * unsigned(s.heads * parts);
-    for (unsigned i = 0; i < blocks; ++i)
-      block.run(i, blocks, [&] {
-        gpu::mamba3_chunks<kPrecision, kStates, kTiles, kTrue, 4, 1>(m, carry.data(), sums.data(), turns.data(),
-                                                                     chunks.data(), s.chunk_frames, parts);
-      });
-  };
-  start.template operator()<false>();
+  run_chunks.template operator()<false>(carry.data(), sums.data(), turns.data());
   emulation::join_states(chunks, p.table, p.stride, p.states, sums, size_t(s.headdim * s.d_state), carry);
-  start.template operator()<true>();
+  run_chunks.template operator()<true>(carry.data(), sums.data(), turns.data());
   run_simple(unsigned(2 * s.heads), size_t(s.angles) * sizeof(uint64_t), [&] {
     gpu::remember_frame(m, turns.data(), totals.data(), p.plan.signals.data(), chunks.data(), s.chunk_frames);
   });
@@ -205,19 +191,51 @@ void compare(const Problem& p, size_t signal, size_t first_row, int head, Errors
   }
 }
 
+void compare_all(const Problem& p, double tolerance, bool rounds) {
+  Errors errors;
+  for (size_t signal = 0, row = 0; signal < 2; ++signal) {
+    for (int head = 0; head < p.s.heads; ++head) compare(p, signal, row, head, errors);
+    row += emulation::rows_of(p.signals[signal].frames, p.s.chunk_frames);
+  }
+  CHECK(errors.y / errors.peak_y <= tolerance);
+  CHECK(errors.state / errors.peak_state <= tolerance);
+  if (rounds) CHECK(errors.y > 1e-6);  // rounding has an effect
+}
+
 template <gpu::Precision kPrecision, int kStates, int kTiles>
 void check_shape(const Shape& s, int warps, double tolerance) {
   INFO(s << ", " << warps << " warps, spans of " << kTiles);
   Problem p(s);
-  run<kPrecision, kStates, kTiles>(p, warps);
-  Errors errors;
-  for (size_t signal = 0, row = 0; signal < 2; ++signal) {
-    for (int head = 0; head < s.heads; ++head) compare(p, signal, row, head, errors);
-    row += emulation::rows_of(p.signals[signal].frames, s.chunk_frames);
-  }
-  CHECK(errors.y / errors.peak_y <= tolerance);
-  CHECK(errors.state / errors.peak_state <= tolerance);
-  if (kPrecision != gpu::Precision::float32) CHECK(errors.y > 1e-6);  // rounding has an effect
+  run(p, [&]<bool kTrue>(float* carry, float* sums, const uint64_t* turns) {
+    const int parts = ((s.headdim + 15) / 16 + warps - 1) / warps;
+    const gpu::Mamba3Shared<kPrecision, kStates, kTiles> shared{warps, s.rank,          s.angles,
+                                                                kTrue, kTrue && s.gate, p.m.mimo_x != nullptr};
+    emulation::Block block(unsigned(32 * warps), shared.floats() * sizeof(float), 1);
+    const unsigned blocks = unsigned(p.plan.chunks.size()) * unsigned(s.heads * parts);
+    for (unsigned i = 0; i < blocks; ++i)
+      block.run(i, blocks, [&] {
+        gpu::mamba3_chunks<kPrecision, kStates, kTiles, kTrue, 4, 1>(p.m, carry, sums, turns, p.plan.chunks.data(),
+                                                                     s.chunk_frames, parts);
+      });
+  });
+  compare_all(p, tolerance, kPrecision != gpu::Precision::float32);
+}
+
+// The same with the kernel for common sizes.
+template <int kStates, int kRank>
+void check_bf16(const Shape& s) {
+  INFO(s << ", bf16");
+  Problem p(s);
+  run(p, [&]<bool kTrue>(float* carry, float* sums, const uint64_t* turns) {
+    emulation::Block block(unsigned(32 * gpu::kFastHeads * (s.headdim / 16)),
+                           gpu::FastShared<kStates, kRank>{s.angles, kTrue}.floats() * sizeof(float), 1);
+    const unsigned blocks = unsigned(p.plan.chunks.size()) * unsigned(s.heads / gpu::kFastHeads);
+    for (unsigned i = 0; i < blocks; ++i)
+      block.run(i, blocks, [&] {
+        gpu::mamba3_bf16_chunks<kStates, kRank, kTrue>(p.m, carry, sums, turns, p.plan.chunks.data(), s.chunk_frames);
+      });
+  });
+  compare_all(p, 3e-2, true);
 }
 
 template <gpu::Precision kPrecision>
@@ -244,6 +262,15 @@ TEST_CASE("Mamba-3's scan agrees with the recurrence in float32") { check<gpu::P
 TEST_CASE("Mamba-3's scan is as close as tf32 and bf16 allow") {
   check<gpu::Precision::tf32>(3e-3);
   check<gpu::Precision::bf16>(3e-2);
+}
+
+TEST_CASE("Mamba-3's scan of common sizes is as close as bf16 allows") {
+  check_bf16<64, 1>({4, 16, 64, 2, 1, 16, false, 100, 64, 0.3f, true});
+  check_bf16<64, 1>({2, 64, 64, 1, 1, 32, false, 40, 32, 0.3f, true});
+  check_bf16<64, 1>({2, 16, 64, 1, 1, 5, false, 33, 16, 9.0f, true});
+  check_bf16<64, 4>({2, 32, 64, 1, 4, 16, true, 50, 32, 0.3f, true});
+  check_bf16<64, 4>({4, 16, 64, 2, 4, 32, true, 21, 16, 9.0f, true});
+  check_bf16<128, 1>({2, 16, 128, 1, 1, 32, false, 70, 48, 0.3f, true});
 }
 
 }  // namespace

@@ -412,6 +412,33 @@ TEST_CASE("Mamba-3 of many shapes agrees with the reference on the GPU") {
   }
 }
 
+TEST_CASE("Mamba-3 in bf16 of common sizes agrees with the reference on the GPU") {
+  if (!test::gpu_here()) return;
+  for (const std::string more :
+       {R"("headdim": 64, "d_state": 128)", R"("headdim": 32, "d_state": 64, "ngroups": 2, "rope_fraction": 1.0)",
+        R"("headdim": 64, "d_state": 128, "is_mimo": true, "mimo_rank": 4)",
+        R"("headdim": 16, "d_state": 64, "is_mimo": true, "mimo_rank": 4, "rope_fraction": 1.0)"}) {
+    const Case c(test::model_file(
+        R"({"model_type": "coil", "d_input": 1, "d_output": 1, "d_model": 64, "layers": [{"parts": [
+            {"type": "rmsnorm", "name": "norm", "eps": 0.05}, {"type": "mamba3", "name": "mixer", )" +
+            more + "}]}]}",
+        16));
+    for (const size_t frames : {1, 7, 8, 9, 31, 32, 33, 129, 700}) {
+      const auto in = c.signal(frames, 6);
+      const auto reference = test::run_reference(c.loaded, in, {});
+      for (const int chunk_frames : {16, 48, 256}) {
+        INFO(more << ", " << frames << " frames, chunks of " << chunk_frames);
+        auto device = c.on_gpu({.chunk_frames = chunk_frames, .precision = gpu::Precision::bf16});
+        ssm::State state = c.model->initial_state();
+        const double error = test::relative_error(run(device, c, state, in), reference.output);
+        CHECK(error <= 3e-2);
+        CHECK(error > 1e-7);
+        CHECK(test::state_error(state, reference) <= 3e-2);
+      }
+    }
+  }
+}
+
 TEST_CASE("results do not depend on earlier contents of the GPU's memory") {
   if (!test::gpu_here()) return;
   const std::string no_projection =

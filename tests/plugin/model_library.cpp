@@ -88,6 +88,32 @@ TEST_CASE("cabinets are listed from the folder of each place, by name, and the f
   CHECK_FALSE(library.find_cabinet("not_a_cabinet"));
 }
 
+TEST_CASE("the search lists cabinets after models and presets, and knows the pack of each file") {
+  const Shelf shelf;
+  const auto put = [&](const char* path) {
+    fs::create_directories(fs::path(shelf.dir / path).parent_path());
+    REQUIRE(file_at(shelf.dir / path).replaceWithText("only its name counts"));
+  };
+  for (const char* path : {"factory/cabinets/open_1x12.wav", "user/packs/Stage/rooms/hall.wav",
+                           "user/packs/.coming.part/late.wav", "user/packs/Garage/LICENCE"})
+    put(path);
+  plugin::ModelLibrary library(shelf.folders());
+  const size_t entries = library.entries().size();
+  const auto all = library.everything();
+  REQUIRE(all.size() == entries + 2);
+  CHECK(all[entries].name == "open_1x12");
+  CHECK(all[entries].is_cabinet);
+  CHECK(names(library.search("cabinet")) == std::vector<std::string>{"/open_1x12", "packs/Stage/hall"});
+  CHECK(names(library.search("stage hall")) == std::vector<std::string>{"packs/Stage/hall"});
+  REQUIRE(library.packs().size() == 2);
+  CHECK(library.packs()[0].getFileName() == "Garage");
+  CHECK(library.pack_of(library.search("hall")[0].file) == library.packs()[1]);
+  CHECK_FALSE(library.pack_of(all[entries].file));
+  put("user/cabinets/new.wav");
+  library.rescan();
+  CHECK(library.everything().size() == entries + 3);
+}
+
 TEST_CASE("the cabinets that come with Coil are found") {
   const plugin::ModelLibrary library;
   const auto cabinets = library.cabinets();

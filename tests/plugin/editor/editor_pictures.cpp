@@ -45,6 +45,12 @@ void on_message_thread(Function function) {
 
 void wait_ms(int milliseconds) { std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds)); }
 
+// Whether it becomes true within some seconds.
+bool wait_for(const std::function<bool()>& becomes) {
+  for (int i = 0; i < 500 && !becomes(); ++i) wait_ms(10);
+  return becomes();
+}
+
 std::vector<float> recording() {
   SF_INFO info{};
   SNDFILE* file = sf_open(COIL_ASSETS_DIR "/guitar_slide_lead.flac", SFM_READ, &info);
@@ -629,8 +635,8 @@ TEST_CASE("the browser has room and names at every size") {
 TEST_CASE("the browser filters by what is typed, and Return loads what is selected") {
   Session session;
   on_message_thread([&] { session.editor().open_browser(); });
-  auto* search = find<juce::TextEditor>(session.editor(), "Search models and presets");
-  auto* list = find<juce::ListBox>(session.editor(), "Models and presets");
+  auto* search = find<juce::TextEditor>(session.editor(), "Search models, presets and cabinets");
+  auto* list = find<juce::ListBox>(session.editor(), "Models, presets and cabinets");
   auto* browser = find<Browser>(session.editor(), "Model browser");
   REQUIRE((search && list && browser));
   const auto type = [&](const char* text) {
@@ -666,8 +672,8 @@ struct OpenBrowser {
     on_message_thread([&] { session.editor().open_browser(); });
     wait_ms(100);
     places = find<juce::ListBox>(session.editor(), "Places");
-    list = find<juce::ListBox>(session.editor(), "Models and presets");
-    search = find<juce::TextEditor>(session.editor(), "Search models and presets");
+    list = find<juce::ListBox>(session.editor(), "Models, presets and cabinets");
+    search = find<juce::TextEditor>(session.editor(), "Search models, presets and cabinets");
     REQUIRE((places && list && search));
   }
   void go_to(const char* place) {
@@ -1213,6 +1219,105 @@ TEST_CASE("stages are added by menu and by drop, dragged with the mouse, and the
   CHECK_FALSE(page->isVisible());
 }
 
+TEST_CASE("the browser adds what is selected to the chain by key, button and menu, and each is one undo step") {
+  Session session;
+  session.resize({theme::kMaxWidth, theme::kHeight});
+  session.load(overdrive());
+  auto& processor = session.processor();
+  const juce::String usual = "Gate, Green Overdrive, Cabinet, Equaliser";
+  REQUIRE(row_becomes(session, usual));
+  auto* view = find<Browser>(session.editor(), "Model browser");
+  constexpr int kCommand = juce::ModifierKeys::commandModifier;
+  const auto open_at = [&](const char* place, const char* text) {
+    OpenBrowser browser(session);
+    browser.go_to(place);
+    on_message_thread([&] { browser.search->setText(text, true); });
+    wait_ms(60);
+    return browser.rows().size();
+  };
+  REQUIRE(open_at("All", "treble booster") > 0);
+  session.press(juce::KeyPress::downKey);  // is heard, until it is added
+  wait_for([&] { return processor.auditioned() != juce::File(); });
+  const juce::String chosen = processor.auditioned().getFileNameWithoutExtension();
+  session.press(juce::KeyPress::returnKey, kCommand);
+  CHECK_FALSE(view->isVisible());
+  CHECK(row_becomes(session, "Gate, Green Overdrive, " + chosen + ", Cabinet, Equaliser"));
+  CHECK(title(session) == "Green Overdrive");
+  CHECK(message(session).isEmpty());
+
+  REQUIRE(open_at("Cabinet", "british_4x12_edge") == 1);
+  session.picture("browser_cabinet");
+  check_layout(session);
+  press_button_of(*view, "Add to chain");  // behind the stage that was added before
+  CHECK(row_becomes(session, "Gate, Green Overdrive, " + chosen + ", british_4x12_edge, Cabinet, Equaliser"));
+  CHECK(processor.microphone(0).kind == MicrophoneStatus::Kind::empty);
+
+  REQUIRE(open_at("All", "clean preamp") > 0);
+  on_message_thread([&] { CHECK(pick(view->entry_menu(), "Add to chain")); });
+  CHECK(row_becomes(session,
+                    "Gate, Green Overdrive, " + chosen + ", british_4x12_edge, clean_preamp, Cabinet, Equaliser"));
+  session.picture("browser_added");
+  session.press('Z', kCommand);
+  CHECK(row_becomes(session, "Gate, Green Overdrive, " + chosen + ", british_4x12_edge, Cabinet, Equaliser"));
+  session.press('Z', kCommand);
+  CHECK(row_becomes(session, "Gate, Green Overdrive, " + chosen + ", Cabinet, Equaliser"));
+  session.press('Z', kCommand);
+  CHECK(row_becomes(session, usual));
+}
+
+TEST_CASE(
+    "a cabinet that is selected in the browser is heard at once, and the old one comes back unless it is loaded") {
+  Session session;
+  session.resize(kNormal);
+  session.load(overdrive());
+  auto& processor = session.processor();
+  auto& cabinet_on = *processor.parameters().cabinet_on;
+  const auto model = processor.model(0);
+  on_message_thread([&] { cabinet_on.setValueNotifyingHost(0); });
+  const auto plays = [&](const juce::String& name) {
+    return wait_for([&] {
+      return processor.microphone(0).kind != MicrophoneStatus::Kind::loading && processor.microphone(0).name == name;
+    });
+  };
+  const auto audition = [&] {
+    OpenBrowser browser(session);
+    browser.go_to("Cabinet");
+    session.press(juce::KeyPress::downKey);
+    CHECK(plays(browser.rows()[1].upToFirstOccurrenceOf(",", false, false)));
+    CHECK(cabinet_on.get());
+    return processor.microphone(0).name;
+  };
+  audition();
+  session.picture("browser_cabinet_audition");
+  session.press(juce::KeyPress::escapeKey);
+  CHECK(plays(""));
+  CHECK(wait_for([&] { return !cabinet_on.get(); }));
+  const auto name = audition();
+  session.press(juce::KeyPress::returnKey);
+  wait_ms(200);
+  CHECK(plays(name));
+  CHECK(processor.model(0) == model);
+  CHECK(cabinet_on.get());
+  session.press('Z', juce::ModifierKeys::commandModifier);
+  CHECK(plays(""));
+  CHECK(wait_for([&] { return !cabinet_on.get(); }));
+
+  {
+    OpenBrowser browser(session);  // first a model, then a cabinet: the model of before returns
+    session.press(juce::KeyPress::downKey);
+    CHECK(wait_for([&] { return processor.model(0) != model && processor.auditioned() != juce::File(); }));
+    browser.go_to("Cabinet");
+    session.press(juce::KeyPress::downKey);
+    CHECK(plays(name));
+    CHECK(wait_for([&] { return processor.model(0) == model; }));
+    on_message_thread([&] {
+      CHECK(pick(find<Browser>(session.editor(), "Model browser")->entry_menu(), "Load as the second microphone"));
+    });
+    CHECK(wait_for([&] { return processor.microphone(1).name == name; }));
+    CHECK(plays(""));
+  }
+}
+
 TEST_CASE("a pack that is dropped is installed and shows its licence, and a broken one says what is wrong") {
   const test::TempDir folder;
   const juce::File good(juce::String((folder / "Good amps.zip").string())),
@@ -1242,8 +1347,31 @@ TEST_CASE("a pack that is dropped is installed and shows its licence, and a brok
   CHECK(check_names(session) > 2);
   check_at_all_sizes(session, "pack");
   press_button_of(*page, "Browse");
-  const auto* browser = find<Browser>(session.editor(), "Model browser");
-  CHECK(browser->isVisible());
+  auto* view = find<Browser>(session.editor(), "Model browser");
+  CHECK(view->isVisible());
+
+  OpenBrowser browser(session);
+  browser.go_to("Good amps");  // where the licence is shown later as well
+  check_at_all_sizes(session, "browser_pack");
+  session.resize(kNormal);
+  press_button_of(*view, "Licence of the pack");
+  CHECK(page->isVisible());
+  const auto licence = [&] {
+    juce::String text;
+    on_message_thread([&] { text = find<juce::TextEditor>(*page, "Licence of the pack")->getText(); });
+    return text;
+  };
+  CHECK(licence() == "Play it, share it, name its maker.");
+  session.picture("pack_later");
+  session.press(juce::KeyPress::escapeKey);
+  CHECK_FALSE(page->isVisible());
+  CHECK(view->isVisible());
+  session.press(juce::KeyPress::escapeKey);
+  CHECK_FALSE(view->isVisible());
+  on_message_thread([&] { CHECK(pick(session.editor().main_menu(), "Good amps")); });
+  CHECK(page->isVisible());
+  CHECK(licence() == "Play it, share it, name its maker.");
+  session.press(juce::KeyPress::escapeKey);
   session.processor().library().pack_folder().deleteRecursively();
 }
 
