@@ -142,6 +142,11 @@ void ModelAdapter::run(AudioBlock frames) {
 
 void ModelAdapter::run_streams(AudioBlock values) {
   if (!executor_) {
+    if (streams_.size() == 2) {
+      const std::span<float> first = values.channel(0), second = values.channel(1);
+      ssm::Stream::process_pair(streams_[0], streams_[1], {first, first}, {second, second});
+      return;
+    }
     for (size_t s = 0; s < streams_.size(); ++s) {
       const std::span<float> own = values.channel(static_cast<int>(s));
       streams_[s].process(own, own);

@@ -123,6 +123,14 @@ __device__ inline void sync_group(int group) {
     asm volatile("bar.sync %0, %1;" ::"r"(group + 1), "n"(kThreads) : "memory");
 }
 
+// Barrier `id` (1 to 15) of the block opens when `threads` threads have come, in whole warps. arrive_at does not wait.
+__device__ inline void wait_at(int id, int threads) {
+  asm volatile("bar.sync %0, %1;" ::"r"(id), "r"(threads) : "memory");
+}
+__device__ inline void arrive_at(int id, int threads) {
+  asm volatile("bar.arrive %0, %1;" ::"r"(id), "r"(threads) : "memory");
+}
+
 __device__ inline float* dynamic_shared() {
   extern __shared__ float4 dynamic_shared_memory[];
   return reinterpret_cast<float*>(dynamic_shared_memory);

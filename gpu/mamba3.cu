@@ -69,8 +69,9 @@ size_t aligned(size_t floats) { return (floats + 3) / 4 * 4; }
 
 void run_angles(const Mamba3Arguments& m, const Mamba3Scratch& scratch, const DevicePlan& plan, cudaStream_t stream) {
   const int angles = m.heads * m.angles;
-  launch(sum_turns, unsigned(plan.chunk_count * m.heads), kTurnThreads, kTurnThreads * sizeof(uint64_t), stream, m,
-         scratch.turns, scratch.totals, plan.chunks, plan.chunk_frames);
+  const unsigned threads = plan.chunk_frames < 1024 ? kTurnThreads / 4 : kTurnThreads;
+  launch(sum_turns, unsigned(plan.chunk_count * m.heads), threads, threads * sizeof(uint64_t), stream, m, scratch.turns,
+         scratch.totals, plan.chunks, plan.chunk_frames);
   const JoinBuffers<Turns> buffers{angles, reinterpret_cast<Turns*>(scratch.turns), m.table + m.angle_at,
                                    m.table_stride, m.rest_at - m.angle_at};
   join_chunks(NoFactor{}, buffers, plan, stream);

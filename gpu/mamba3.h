@@ -34,7 +34,7 @@ struct Mamba3Arguments {
   float* table;
   size_t ssm_at, k_at, v_at, angle_at, rest_at, table_stride;  // where a signal's states are in its row of the table
 
-  int channels() const { return heads * headdim; }
+  __host__ __device__ int channels() const { return heads * headdim; }
 };
 
 inline constexpr int kMamba3States = 128, kMamba3Ranks = 16;  // the largest numbers that run_mamba3 supports

@@ -9,11 +9,13 @@ namespace {
 template <int kStates, int kRank, bool kTrue>
 void start(const Mamba3Arguments& m, const Mamba3Scratch& scratch, const DevicePlan& plan, cudaStream_t stream) {
   constexpr auto* kernel = mamba3_bf16_chunks<kStates, kRank, kTrue>;
-  const size_t bytes = FastShared<kStates, kRank>{m.angles, kTrue}.floats() * sizeof(float);
+  const int users = m.headdim / 16;
+  static_assert(FastShared<kStates, kRank>{4, true}.floats() * sizeof(float) <= 227 << 10);  // what a block can have
+  const size_t bytes = FastShared<kStates, kRank>{users, kTrue}.floats() * sizeof(float);
   check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, int(bytes)), "preparing a kernel");
   launch(kernel, unsigned(plan.chunk_count) * unsigned(m.heads / kFastHeads),
-         unsigned(32 * kFastHeads * (m.headdim / 16)), bytes, stream, m, scratch.carry, scratch.sums, scratch.turns,
-         plan.chunks, plan.chunk_frames);
+         unsigned(32 * (kFastMakers + kFastHeads * users)), bytes, stream, m, scratch.carry, scratch.sums,
+         scratch.turns, plan.chunks, plan.chunk_frames);
 }
 
 }  // namespace

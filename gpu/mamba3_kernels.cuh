@@ -54,9 +54,9 @@ struct JoinBuffers<Turns> {
   }
 };
 
-// The turns of each chunk. Block `heads * chunk + head`; a warp takes 32 angles of every 8th frame. totals: a second
-// place for them, because the join replaces the first one by the angles at the chunks' starts.
-inline constexpr int kTurnThreads = 256;
+// The turns of each chunk. Block `heads * chunk + head`; each warp takes 32 angles of its share of the frames. totals:
+// a second place for them, because the join replaces the first one by the angles at the chunks' starts.
+inline constexpr int kTurnThreads = 1024;  // at most
 inline __global__ void __launch_bounds__(kTurnThreads)
     sum_turns(Mamba3Arguments m, uint64_t* turns, uint64_t* totals, const Chunk* chunks, int chunk_frames) {
   uint64_t* sums = reinterpret_cast<uint64_t*>(dynamic_shared());  // one for each thread
@@ -69,11 +69,11 @@ inline __global__ void __launch_bounds__(kTurnThreads)
     const double* speed = m.speed + row * size_t(m.angles) + angle;
     uint64_t sum = 0;
 #pragma unroll 4
-    for (int t = warp; t < frames; t += kTurnThreads / 32) sum += fixed_turns(dt[t * m.heads] * speed[t * m.angles]);
+    for (int t = warp; t < frames; t += int(blockDim.x) / 32) sum += fixed_turns(dt[t * m.heads] * speed[t * m.angles]);
     sums[threadIdx.x] = sum;
     __syncthreads();
     if (warp == 0 && first + lane < m.angles) {
-      for (int other = 32; other < kTurnThreads; other += 32) sum += sums[other + lane];
+      for (int other = 32; other < int(blockDim.x); other += 32) sum += sums[other + lane];
       const size_t at = (chunk * size_t(m.heads) + size_t(head)) * size_t(m.angles) + size_t(angle);
       turns[at] = totals[at] = sum;
     }

@@ -22,6 +22,7 @@
 #include "capture/trainer/optimiser.h"
 #include "capture/trainer/random.h"
 #include "capture/trainer/pure_tones.h"
+#include "capture/trainer/stft_loss.h"
 #include "dsp/denormals.h"
 #include "ssm/machine/target.h"
 
@@ -40,8 +41,8 @@ constexpr double kFirstStage = 0.15, kFirstStageFrames = 2.5e7;             // o
 constexpr double kUnscoredSeconds = 0.17;  // at the start of a lane that begins inside a take
 constexpr double kInputRms = 0.25;         // of the network's input; its target has rms 1
 constexpr double kLeastEnergy = 1e-3;      // of the batch: quieter batches have less weight
-// Looks at the held-out parts are first at growing distances and at least this often; but not too often, since each
-// takes a hundredth of a second.
+// The held-out error is measured at growing intervals, about kLooks times. Each measurement takes a hundredth of a
+// second, so the intervals have a least length.
 constexpr double kLooks = 30, kLaterLooks = 1.25;
 constexpr double kFirstLookFrames = 3e6, kFirstLookSeconds = 0.4, kBetweenLooksFrames = 6e6, kBetweenLooksSeconds = 0.4;
 constexpr double kWarmUpTimes = 3;  // times the slowest time constant, before a held-out part
@@ -84,7 +85,7 @@ std::string_view undamaged(std::string_view saved) {
   return saved;
 }
 
-// Aligns hops: a lane, a held-out part and the model that plays the take from its start must have the same hops.
+// A lane, a held-out part and the model that plays the take from its start must have the same hops.
 size_t begin_of_hop(size_t frame) { return frame - frame % SlowMap::kHopFrames; }
 
 // For a take that has grown: its previous length, and what was held out of it.
@@ -93,8 +94,8 @@ struct HeldOutBefore {
   std::vector<Span> spans;
 };
 
-// Without these weights (and their gradients), the slow path's states are linear and time-invariant in what is fed to
-// them.
+// Without these weights (and their gradients), the slow path's states are a linear, time-invariant function of their
+// input.
 template <class T>
 void make_time_invariant(const ParameterMap& map, std::vector<T>& values) {
   if (map.slow_path.size == 0) return;
@@ -123,6 +124,9 @@ struct Trainer::Impl {
     std::vector<float> off_harmonics;  // of the tone
     PureTone tone;
     LossSums energy, error;
+    StftLoss<float> spectra;
+    std::vector<float> of_spectra;  // gradient, [frame][lane]
+    double spectral_loss = 0;
   };
 
   // scaled: the takes have these scales already. held_out: parts of the first takes that must stay held out
@@ -151,6 +155,8 @@ struct Trainer::Impl {
   void gather_tone(LaneGroup<float>& group, size_t lane, const PureTone& tone);
   void pass(size_t worker);
   void split_tone(Worker& worker);
+  bool compares_spectra() const { return settings.stft_weight > 0 && stage() == kStages - 1; }
+  void compare_spectra(Worker& worker, LaneGroup<float>& group);
   bool sum_up();
   void finish_step();
   void work(size_t worker, Barrier& wait, const std::function<bool()>& stop);
@@ -231,6 +237,8 @@ Trainer::Impl::Impl(std::vector<Take> given, const TrainingSettings& s, std::opt
                        {},
                        {},
                        {},
+                       {},
+                       StftLoss<float>(segment_frames),
                        {}});
   }
   set_segment(due_segment());
@@ -351,6 +359,7 @@ void Trainer::Impl::set_segment(size_t frames) {
     }
     worker.workspace = Workspace<float>(map, kernels->lanes, frames);
     worker.splitter = ToneSplitter(frames);
+    worker.spectra = StftLoss<float>(frames);
     worker.off_harmonics.resize(frames);
     worker.tone = draw_pure_tone(random, takes.size(), peak, frames, settings.sample_rate_hz);
   }
@@ -428,6 +437,7 @@ void Trainer::Impl::pass(size_t index) {
   const double least = kLeastEnergy * batch_frames();
   Worker& worker = workers[index];
   worker.error = {};
+  worker.spectral_loss = 0;
   std::fill(worker.gradient.begin(), worker.gradient.end(), 0.0);
   const Weights<float> shared{optimiser.parameters().data(), modes.data(), map.shape.layers};
   const size_t lanes = kernels->lanes;
@@ -435,8 +445,11 @@ void Trainer::Impl::pass(size_t index) {
     const bool has_tone = plays_tones() && &group == &worker.groups.back();
     group.forward(shared, worker.workspace);
     if (has_tone) split_tone(worker);
+    if (compares_spectra()) compare_spectra(worker, group);
     const LossSums error =
         group.loss(2 / (energy.plain + least), 2 / (energy.pre_emphasised + least), worker.workspace);
+    for (size_t i = 0; compares_spectra() && i < worker.of_spectra.size(); ++i)
+      worker.workspace.output[i] += worker.of_spectra[i];
     for (size_t t = 0; has_tone && t < segment_frames; ++t)
       worker.workspace.output[(t + 1) * lanes - 1] = worker.off_harmonics[t];
     group.backward(shared, worker.workspace, worker.gradient.data());
@@ -458,13 +471,29 @@ void Trainer::Impl::split_tone(Worker& worker) {
   for (float& value : worker.off_harmonics) value *= float(scale);
 }
 
+// The mean over all lanes. A tone has no target, so nothing of it counts.
+void Trainer::Impl::compare_spectra(Worker& worker, LaneGroup<float>& group) {
+  const size_t n = kernels->lanes;
+  const double share = settings.stft_weight / double(lanes());
+  std::vector<float> output(segment_frames), target(segment_frames), counts(segment_frames), slope(segment_frames);
+  worker.of_spectra.resize(segment_frames * n);
+  for (size_t lane = 0; lane < n; ++lane) {
+    for (size_t t = 0; t < segment_frames; ++t) {
+      output[t] = worker.workspace.output[t * n + lane];
+      target[t] = group.target()[t * n + lane], counts[t] = group.counts()[t * n + lane];
+    }
+    worker.spectral_loss += share * worker.spectra.evaluate(output, target, counts, slope);
+    for (size_t t = 0; t < segment_frames; ++t) worker.of_spectra[t * n + lane] = float(share) * slope[t];
+  }
+}
+
 // Returns false if nothing can be learned from this step.
 bool Trainer::Impl::sum_up() {
   double loss = 0;
   std::fill(gradient.begin(), gradient.end(), 0.0);
   for (const Worker& worker : workers) {
     for (size_t i = 0; i < gradient.size(); ++i) gradient[i] += worker.gradient[i];
-    loss += worker.error.plain + worker.error.pre_emphasised;
+    loss += worker.error.plain + worker.error.pre_emphasised + worker.spectral_loss;
   }
   if (!settings.selective) make_time_invariant(map, gradient);
   state.frames += batch_frames();
@@ -615,7 +644,8 @@ uint64_t Trainer::Impl::fingerprint_of_all() const {
   Shape shape = settings.shape;
   shape.slow_features = shape.filter_modes = 0;  // these are determined during the training
   writer(shape), writer(settings.sample_rate_hz), writer(settings.threads), writer(settings.seed);
-  writer(settings.slowest_s), writer(settings.aliasing_weight), writer(kernels->lanes), writer(settings.selective);
+  writer(settings.slowest_s), writer(settings.aliasing_weight), writer(settings.stft_weight), writer(kernels->lanes);
+  writer(settings.selective);
   for (const Take& take : takes) writer(take.dry), writer(take.wet), writer(take.knobs);
   const std::string bytes = writer.take();
   return XXH3_64bits(bytes.data(), bytes.size());

@@ -29,6 +29,7 @@ struct TrainingSettings {
   double seconds = 0;            // if above 0, the training runs for this time instead of `frames`
   double slowest_s = 0.2;        // the longest allowed time constant of a mode
   double aliasing_weight = 0.1;  // weight in the loss of the share of energy that a tone of 5 kHz aliases
+  double stft_weight = 0;        // weight in the loss of the multi-resolution STFT loss, with the longest segments
   // A training of at least fifty times this many frames tries, over this many frames or more, whether a slow path or a
   // filter after the network is worth its cost. If it has at least 180 times as many, it may try the slow path again.
   double slow_trial_frames = 8e6;

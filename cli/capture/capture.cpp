@@ -52,7 +52,7 @@ struct CaptureOptions {
   std::string network = "auto";
   size_t layers = 0;  // 0: the quality's
   std::string name, licence, report;
-  double seconds = 0, million_frames = 0, target_esr = 0;
+  double seconds = 0, million_frames = 0, target_esr = 0, stft_weight = 0;
   size_t threads = 0;
   uint64_t seed = 1;
   std::string target;
@@ -231,6 +231,7 @@ class Capture {
     settings.selective = !options_.network.starts_with("fixed-");
     settings.sample_rate_hz = material_.sample_rate_hz;
     settings.aliasing_weight = quality_.aliasing_weight;
+    settings.stft_weight = options_.stft_weight;
     settings.threads = options_.threads > 0 ? options_.threads : std::max(1u, std::thread::hardware_concurrency());
     settings.seed = options_.seed;
     const double usual = quality_.million_frames * (material_.knobs.empty() ? 1 : kKnobsTakeTimes);
@@ -512,6 +513,11 @@ void add_training_options(CLI::App* capture, CaptureOptions& options) {
       ->check(CLI::PositiveNumber);
   capture->add_option("--target-esr", options.target_esr, "Stop when the held-out error is this small")
       ->check(CLI::PositiveNumber);
+  capture
+      ->add_option("--stft-weight", options.stft_weight,
+                   "Weight in the loss of the difference between the spectra's magnitudes")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
   capture->add_option("--threads", options.threads, "Number of cores to use (all)")->check(CLI::Range(1, 256));
   capture->add_option("--seed", options.seed, "Seed of the initial network")->capture_default_str();
   capture->add_option("--target", options.target, "SIMD instructions to use (the best)");

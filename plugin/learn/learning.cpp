@@ -215,7 +215,7 @@ void Learning::take_in(SignalPiece piece) {
 // ---------------------------------------------------------------- the learning thread
 
 void Learning::learn() {
-  if (settings_.gives_way) give_way_to_all();
+  if (settings_.gives_way) give_way_to_most();
   while (!leaving_) {
     bool works = false;
     try {
@@ -232,8 +232,19 @@ void Learning::learn() {
   left_wake_.notify_all();
 }
 
+// On a busy machine, the first model might never come from idle cores alone. Later ones can wait.
+void Learning::give_way() {
+  if (!settings_.gives_way) return;
+  if (!gives_way_to_all_ && best()) {
+    give_way_to_all();
+    gives_way_to_all_ = true;
+  }
+  stay_off_core(audio_core_);
+}
+
 // Returns false if there is nothing to do for a while.
 bool Learning::learn_more() {
+  give_way();
   if (wants_to_keep_.exchange(false)) {
     Keeping keeping;
     {
@@ -259,7 +270,6 @@ bool Learning::learn_more() {
       status_.stage = Stage::failed, status_.message = "nothing was learned that is better than the dry signal itself";
     return true;
   }
-  if (settings_.gives_way) stay_off_core(audio_core_);
   trainer_->advance([this] { return interrupted() || is_time_to_prepare() || (stopped_ && prepared_all_); });
   after_look();
   return true;

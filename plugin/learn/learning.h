@@ -30,7 +30,7 @@ struct LearnSettings {
   double wanted_s = 60;       // of sound without silence; then the recording ends
   double million_frames = 0;  // to train on; 0: the quality's default
   size_t threads = 0;         // for training; 0: one per core, except the audio thread's
-  bool gives_way = true;      // whether its threads run only on idle cores
+  bool gives_way = true;      // whether its threads have low priority, and run only on idle cores after the first model
 };
 
 // A remark on the recordings, for people.
@@ -103,6 +103,7 @@ class Learning : public std::enable_shared_from_this<Learning> {
   void start_threads();
   // The thread that learns.
   void learn();
+  void give_way();
   bool learn_more();
   void take_arrived();
   bool is_time_to_prepare() const;
@@ -156,6 +157,7 @@ class Learning : public std::enable_shared_from_this<Learning> {
   nlohmann::ordered_json card_;  // from the teacher
   std::unique_ptr<capture::Trainer> trainer_;
   double handed_out_esr_ = 0;
+  bool gives_way_to_all_ = false;
 
   std::thread collecting_;
 };

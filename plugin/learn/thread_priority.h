@@ -5,7 +5,10 @@
 
 namespace coil::plugin {
 
-// From now on, the calling thread, and threads that it starts, run only on otherwise idle cores.
+// From now on, the calling thread, and threads that it starts, get little time beside others of normal priority.
+void give_way_to_most() noexcept;
+
+// The same, but they run only on otherwise idle cores. There may be no way back.
 void give_way_to_all() noexcept;
 
 // The same threads avoid `core`, if others are available. Below 0: they may use all.

@@ -116,6 +116,7 @@ Bytes ResidentSensors::pack(const Sensor& sensor) {
     writer.object(series->bounds);
     series->ahead.write(writer);
   }
+  for (const auto& series : sensor.series) series->ahead.write_season(writer);
   return bytes;
 }
 
@@ -160,6 +161,9 @@ std::unique_ptr<Sensor> ResidentSensors::unpack(const Bytes& bytes) {
     if (reader.at_end()) break;
     reader.object(series->bounds);
     series->ahead.read(reader);
+  }
+  for (const auto& series : sensor->series) {
+    if (!reader.at_end()) series->ahead.read_season(reader);
   }
   return sensor;
 }

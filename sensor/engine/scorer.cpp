@@ -94,12 +94,10 @@ void Scorer::judge(PendingValue& value, ValueResult& result, const LastSeen& bef
   }
   if (value.gap.steps > 0) value.series->ahead.forget_pending();
   if (result.is_missing) return;
-  if (value.gap.steps == 0) {
-    value.series->bounds.see(next, result.value, 1);
-    value.series->ahead.see(result.value);
-  }
+  if (value.gap.steps == 0) value.series->bounds.see(next, result.value, 1);
   if (value.gap.steps == 0 && result.expected.exists) memory.bounds.see(result.expected.high - result.expected.low);
   memory.recent.add(result.value, value.gap.steps);
+  value.series->ahead.see(result.value, memory.recent);
   AfterGap& after = value.series->after_gap;
   if (value.gap.steps > 0) {
     const bool is_watched = value.gap.steps >= kLeastStepsToWatch && comes_back.surprisal >= kLeastToWatch;
@@ -134,9 +132,11 @@ void Scorer::finish_step(const ModelStep& step, std::span<const float> outputs) 
   memory.forecasts.advance(step.normaliser, outputs, horizon_rows_);
   CalibratedHorizons& calibrated = value.series->ahead;
   calibrated.use(options_.horizons);
+  const bool has_value = step.is_last && !schedule_->results[step.value].is_missing;
   for (size_t i = 0; i < options_.horizons.size(); ++i) {
     const QuantileForecast fitted =
-        calibrated.add(i, QuantileForecast::of(step.normaliser, horizon_rows_.row(outputs, options_.horizons[i])));
+        calibrated.add(i, QuantileForecast::of(step.normaliser, horizon_rows_.row(outputs, options_.horizons[i])),
+                       has_value ? &memory.recent : nullptr);
     if (step.is_last) ahead_[step.value * options_.horizons.size() + i] = expected_of(fitted);
   }
   calibrated.next_step();

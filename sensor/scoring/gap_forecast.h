@@ -64,6 +64,8 @@ class RecentValues {
   // How unusual it is that the last values are equal, as surprisal: 0 unless the series hardly ever repeated a value.
   // [any thread]
   double surprisal_of_standstill() const noexcept;
+  // The value so many steps before the last one, less than kSteps; NaN: missing. [any thread]
+  double back(size_t steps) const noexcept { return values_[(next_ + kSteps - 1 - steps) % kSteps]; }
   // Prefetches the memory of the next step.
   void prefetch() const noexcept { fetch_ahead(&values_[next_], sizeof(double)); }
 
@@ -75,7 +77,6 @@ class RecentValues {
 
  private:
   void push(double value) noexcept;
-  double back(size_t steps) const noexcept { return values_[(next_ + kSteps - 1 - steps) % kSteps]; }
   struct Remembered;
   Remembered remembered(size_t left_out) const noexcept;
   GapForecast forecast_from(const Remembered& past, size_t in_row, double steps, double least_error) noexcept;

@@ -248,8 +248,9 @@ struct Kernels {
   // The recurrences; each run starts from its scan_state and updates it. The _end variants only update the state.
   void (*s4d)(const S4dKernel& bank, Runs runs, const float* x, size_t x_stride, float* y, size_t y_stride);
   void (*s4d_end)(const S4dKernel& bank, Runs runs, const float* x, size_t x_stride);
-  // The rows of one stream through whole layers, one after another, in place. Null: this target lacks it.
-  void (*narrow_layers)(std::span<const NarrowLayer> layers, const NarrowRun& run, float* h) = nullptr;
+  // The rows of each run through whole layers, one after another, in place. Neighbouring runs of the same length share
+  // vectors. Either all runs have a FiLM vector or none. Null: this target lacks it.
+  void (*narrow_layers)(std::span<const NarrowLayer> layers, std::span<const NarrowRun> runs, float* h) = nullptr;
   void (*selective_scan)(const ScanKernel& scan, Runs runs);
   void (*selective_scan_end)(const ScanKernel& scan, Runs runs);
   void (*ssd)(const SsdKernel& scan, Runs runs);

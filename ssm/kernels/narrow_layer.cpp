@@ -8,7 +8,7 @@
 // Everywhere lanes are channels, and frames follow one after another. With vectors of 16 floats, groups of 16 frames
 // fill all lanes instead: lanes are (even or odd mode, channel) in the bank and frames in the matrices. A single mode
 // fills half of the bank's lanes. Both give the same bits, since each value is computed by the same operations in the
-// same order.
+// same order. So do two streams side by side, in the frames that fill no group.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "ssm/kernels/narrow_layer.cpp"
 #include "hwy/foreach_target.h"
@@ -34,111 +34,215 @@ using Channels = hn::CappedTag<float, kWide>;
 using ChannelsV = hn::Vec<Channels>;
 inline constexpr size_t kParts = kWide / hn::MaxLanes(Channels());
 struct Row {
-  ChannelsV part[kParts];
+  using V = ChannelsV;
+  static constexpr size_t kStreams = 1, kVectors = kParts;
+  V part[kVectors];
 };
 
-// A row of f(0) and, if there is one, f(1). Initialised as a whole, because a default constructor would not have the
-// target's attributes.
-template <class F>
-HWY_INLINE Row RowOf(const F& f) {
-  if constexpr (kParts == 1)
+// Two streams side by side, with the same weights: each row is one vector of 16 floats, or two of 8. With vectors of 8,
+// that only hides the latency of a single frame; with shorter ones, two streams do not fit into the registers.
+HWY_INLINE bool PairsPay(size_t frames) { return HWY_TARGET == HWY_AVX3 || (HWY_TARGET == HWY_AVX2 && frames == 1); }
+
+#if HWY_TARGET == HWY_AVX3
+using Full = hn::CappedTag<float, 2 * kWide>;
+using FullV = hn::Vec<Full>;
+struct RowPair {
+  using V = FullV;
+  static constexpr size_t kStreams = 2, kVectors = 1;
+  V part[kVectors];
+};
+HWY_INLINE FullV LoadTwice(const float* row) { return FullV{_mm512_broadcast_f32x8(_mm256_loadu_ps(row))}; }
+#else
+struct RowPair {
+  using V = ChannelsV;
+  static constexpr size_t kStreams = 2, kVectors = 2 * kParts;
+  V part[kVectors];
+};
+#endif
+template <class R>
+using TagOf = hn::DFromV<typename R::V>;
+
+// One place in the memory of each stream of a row.
+template <class R>
+struct Places {
+  float* of[R::kStreams];
+  HWY_INLINE Places operator+(size_t floats) const {
+    if constexpr (R::kStreams == 1)
+      return {{of[0] + floats}};
+    else
+      return {{of[0] + floats, of[1] + floats}};
+  }
+};
+
+// A row of f(0) and, if there are more vectors, f(1) and so on. Initialised as a whole, because a default constructor
+// would not have the target's attributes.
+template <class R, class F>
+HWY_INLINE R RowOf(const F& f) {
+  if constexpr (R::kVectors == 1)
     return {{f(0)}};
-  else
+  else if constexpr (R::kVectors == 2)
     return {{f(0), f(1)}};
+  else
+    return {{f(0), f(1), f(2), f(3)}};
 }
 
-HWY_INLINE Row LoadRow(const float* from) {
+// Vector i of what each stream has at its place; of one row that serves all streams; and the way back.
+template <class R>
+HWY_INLINE typename R::V PartAt(const Places<R>& at, size_t i) {
   const Channels d;
-  return RowOf([&](size_t i) HWY_ATTR { return hn::LoadU(d, from + i * hn::Lanes(d)); });
+#if HWY_TARGET == HWY_AVX3
+  if constexpr (R::kStreams == 2)
+    return hn::Combine(Full(), hn::LoadU(d, at.of[1]), hn::LoadU(d, at.of[0]));
+  else
+#endif
+    return hn::LoadU(d, at.of[i / kParts] + i % kParts * hn::Lanes(d));
 }
-HWY_INLINE void StoreRow(const Row& row, float* to) {
+template <class R>
+HWY_INLINE typename R::V SharedPart(const float* row, size_t i) {
   const Channels d;
-  for (size_t i = 0; i < kParts; ++i) hn::StoreU(row.part[i], d, to + i * hn::Lanes(d));
+#if HWY_TARGET == HWY_AVX3
+  if constexpr (R::kStreams == 2)
+    return LoadTwice(row);
+  else
+#endif
+    return hn::LoadU(d, row + i % kParts * hn::Lanes(d));
 }
-HWY_INLINE Row SetRow(float value) {
-  return RowOf([&](size_t) HWY_ATTR { return hn::Set(Channels(), value); });
-}
-HWY_INLINE Row operator*(const Row& a, const Row& b) {
-  return RowOf([&](size_t i) HWY_ATTR { return hn::Mul(a.part[i], b.part[i]); });
-}
-HWY_INLINE Row operator+(const Row& a, const Row& b) {
-  return RowOf([&](size_t i) HWY_ATTR { return hn::Add(a.part[i], b.part[i]); });
-}
-HWY_INLINE Row operator-(const Row& a, const Row& b) {
-  return RowOf([&](size_t i) HWY_ATTR { return hn::Sub(a.part[i], b.part[i]); });
-}
-HWY_INLINE Row MulAdd(const Row& a, const Row& b, const Row& c) {
-  return RowOf([&](size_t i) HWY_ATTR { return hn::MulAdd(a.part[i], b.part[i], c.part[i]); });
-}
-HWY_INLINE Row NegMulAdd(const Row& a, const Row& b, const Row& c) {
-  return RowOf([&](size_t i) HWY_ATTR { return hn::NegMulAdd(a.part[i], b.part[i], c.part[i]); });
-}
-HWY_INLINE Row TanhOf(const Row& x) {
-  return RowOf([&](size_t i) HWY_ATTR { return Tanh(Channels(), x.part[i]); });
+template <class R>
+HWY_INLINE void StorePart(typename R::V value, const Places<R>& at, size_t i) {
+  const Channels d;
+#if HWY_TARGET == HWY_AVX3
+  if constexpr (R::kStreams == 2) {
+    hn::StoreU(hn::LowerHalf(value), d, at.of[0]);
+    hn::StoreU(hn::UpperHalf(d, value), d, at.of[1]);
+  } else
+#endif
+    hn::StoreU(value, d, at.of[i / kParts] + i % kParts * hn::Lanes(d));
 }
 
-// Each channel's value in all lanes.
+template <class R>
+HWY_INLINE R RowAt(const Places<R>& at) {
+  return RowOf<R>([&](size_t i) HWY_ATTR { return PartAt<R>(at, i); });
+}
+template <class R>
+HWY_INLINE R SharedRow(const float* row) {
+  return RowOf<R>([&](size_t i) HWY_ATTR { return SharedPart<R>(row, i); });
+}
+template <class R>
+HWY_INLINE void StoreRow(const R& row, const Places<R>& at) {
+  for (size_t i = 0; i < R::kVectors; ++i) StorePart<R>(row.part[i], at, i);
+}
+
+template <class R>
+HWY_INLINE R SetRow(float value) {
+  return RowOf<R>([&](size_t) HWY_ATTR { return hn::Set(TagOf<R>(), value); });
+}
+// f(stream) in all lanes of the stream.
+template <class R, class F>
+HWY_INLINE R SetStreams(const F& f) {
+#if HWY_TARGET == HWY_AVX3
+  if constexpr (R::kStreams == 2) {
+    const Channels d;
+    return {{hn::Combine(Full(), hn::Set(d, f(1)), hn::Set(d, f(0)))}};
+  } else
+#endif
+    return RowOf<R>([&](size_t i) HWY_ATTR { return hn::Set(Channels(), f(i / kParts)); });
+}
+template <class R, class V = typename R::V>
+HWY_INLINE R operator*(const R& a, const R& b) {
+  return RowOf<R>([&](size_t i) HWY_ATTR { return hn::Mul(a.part[i], b.part[i]); });
+}
+template <class R, class V = typename R::V>
+HWY_INLINE R operator+(const R& a, const R& b) {
+  return RowOf<R>([&](size_t i) HWY_ATTR { return hn::Add(a.part[i], b.part[i]); });
+}
+template <class R, class V = typename R::V>
+HWY_INLINE R operator-(const R& a, const R& b) {
+  return RowOf<R>([&](size_t i) HWY_ATTR { return hn::Sub(a.part[i], b.part[i]); });
+}
+template <class R>
+HWY_INLINE R MulAdd(const R& a, const R& b, const R& c) {
+  return RowOf<R>([&](size_t i) HWY_ATTR { return hn::MulAdd(a.part[i], b.part[i], c.part[i]); });
+}
+template <class R>
+HWY_INLINE R NegMulAdd(const R& a, const R& b, const R& c) {
+  return RowOf<R>([&](size_t i) HWY_ATTR { return hn::NegMulAdd(a.part[i], b.part[i], c.part[i]); });
+}
+template <class R>
+HWY_INLINE R TanhOf(const R& x) {
+  return RowOf<R>([&](size_t i) HWY_ATTR { return Tanh(TagOf<R>(), x.part[i]); });
+}
+
+// Each channel's value in all lanes of its stream.
+template <class V>
 struct Spread {
-  ChannelsV value[kWide];
+  V value[kWide];
 };
-HWY_INLINE Spread SpreadOf(ChannelsV low, ChannelsV high) {
+template <class V>
+HWY_INLINE Spread<V> SpreadOf(V low, V high) {
   return {{hn::Broadcast<0>(low), hn::Broadcast<1>(low), hn::Broadcast<2>(low), hn::Broadcast<3>(low),
            hn::Broadcast<0>(high), hn::Broadcast<1>(high), hn::Broadcast<2>(high), hn::Broadcast<3>(high)}};
 }
-HWY_INLINE Spread SpreadOf(const Row& x) {
-  const Channels d;
-  if constexpr (kParts == 1)
-    return SpreadOf(hn::ConcatLowerLower(d, x.part[0], x.part[0]), hn::ConcatUpperUpper(d, x.part[0], x.part[0]));
+// For vector i of the row.
+template <class R>
+HWY_INLINE Spread<typename R::V> SpreadOf(const R& x, size_t i) {
+#if HWY_TARGET == HWY_AVX3
+  if constexpr (R::kStreams == 2) {
+    const __m512 both = x.part[i].raw;
+    return SpreadOf(FullV{_mm512_shuffle_f32x4(both, both, 0xa0)}, FullV{_mm512_shuffle_f32x4(both, both, 0xf5)});
+  } else
+#endif
+      if constexpr (kParts == 1)
+    return SpreadOf(hn::ConcatLowerLower(Channels(), x.part[i], x.part[i]),
+                    hn::ConcatUpperUpper(Channels(), x.part[i], x.part[i]));
   else
-    return SpreadOf(x.part[0], x.part[1]);
+    return SpreadOf(x.part[i / kParts * kParts], x.part[i / kParts * kParts + 1]);
 }
 
 // W x + b as four sums of two columns.
-HWY_INLINE Row Product(const PackedLinear& w, const Row& x) {
+template <class R>
+HWY_INLINE R Product(const PackedLinear& w, const R& x) {
+  using V = typename R::V;
   const float *weights = w.f32.data(), *bias = w.bias.data();
-  const Spread spread = SpreadOf(x);
-  const Channels d;
-  return RowOf([&](size_t i) HWY_ATTR {
-    const size_t at = i * hn::Lanes(d);
-    const auto column = [&](size_t k) HWY_ATTR { return hn::LoadU(d, weights + k * kWide + at); };
-    ChannelsV sum[4];
+  return RowOf<R>([&](size_t i) HWY_ATTR {
+    const Spread<V> spread = SpreadOf(x, i);
+    const auto column = [&](size_t k) HWY_ATTR { return SharedPart<R>(weights + k * kWide, i); };
+    V sum[4];
     for (size_t k = 0; k < 4; ++k)
-      sum[k] = k == 0 ? hn::MulAdd(column(k), spread.value[k], hn::LoadU(d, bias + at))
-                      : hn::Mul(column(k), spread.value[k]);
+      sum[k] =
+          k == 0 ? hn::MulAdd(column(k), spread.value[k], SharedPart<R>(bias, i)) : hn::Mul(column(k), spread.value[k]);
     for (size_t k = 4; k < kWide; ++k) sum[k - 4] = hn::MulAdd(column(k), spread.value[k], sum[k - 4]);
     return hn::Add(hn::Add(sum[0], sum[1]), hn::Add(sum[2], sum[3]));
   });
 }
 
 // Stage 1 for n rows: the outputs of the modes before a row, and the row itself; then the row enters the states.
-template <size_t kModes>
-HWY_INLINE void Listen(const S4dKernel& s, const float* h, size_t n, float* state, float* x) {
-  using V = ChannelsV;
-  const Channels d;
-  for (size_t at = 0; at < kWide; at += hn::Lanes(d)) {
-    const float *z_re = s.z_re + at, *z_im = s.z_im + at, *c_re = s.c_re + at, *c_im = s.c_im + at;
-    float *re_state = state + at, *im_state = re_state + kModes * kWide;
-    const V direct = hn::LoadU(d, s.D + at);
+template <class R, size_t kModes>
+HWY_INLINE void Listen(const S4dKernel& s, const Places<R>& h, size_t n, const Places<R>& state, const Places<R>& x) {
+  using V = typename R::V;
+  const Places<R> im_state = state + kModes * kWide;
+  for (size_t i = 0; i < R::kVectors; ++i) {
+    const auto weight = [&](const float* rows, size_t mode) HWY_ATTR { return SharedPart<R>(rows + mode * kWide, i); };
+    const V direct = SharedPart<R>(s.D, i);
     V re[kModes], im[kModes];
     for (size_t m = 0; m < kModes; ++m)
-      re[m] = hn::LoadU(d, re_state + m * kWide), im[m] = hn::LoadU(d, im_state + m * kWide);
+      re[m] = PartAt<R>(state + m * kWide, i), im[m] = PartAt<R>(im_state + m * kWide, i);
     for (size_t t = 0; t < n; ++t) {
-      const V u = hn::LoadU(d, h + t * kWide + at);
+      const V u = PartAt<R>(h + t * kWide, i);
       V sum[2];
       for (size_t m = 0; m < kModes; ++m) {
-        const V c = hn::LoadU(d, c_re + m * kWide);
+        const V c = weight(s.c_re, m);
         sum[m % 2] = m < 2 ? hn::Mul(c, re[m]) : hn::MulAdd(c, re[m], sum[m % 2]);
-        sum[m % 2] = hn::NegMulAdd(hn::LoadU(d, c_im + m * kWide), im[m], sum[m % 2]);
-        const V a = hn::LoadU(d, z_re + m * kWide), b = hn::LoadU(d, z_im + m * kWide);
+        sum[m % 2] = hn::NegMulAdd(weight(s.c_im, m), im[m], sum[m % 2]);
+        const V a = weight(s.z_re, m), b = weight(s.z_im, m);
         const V next = hn::MulAdd(a, re[m], hn::NegMulAdd(b, im[m], u));
         im[m] = hn::MulAdd(a, im[m], hn::Mul(b, re[m]));
         re[m] = next;
       }
       if constexpr (kModes > 1) sum[0] = hn::Add(sum[0], sum[1]);
-      hn::StoreU(hn::MulAdd(direct, u, sum[0]), d, x + t * kWide + at);
+      StorePart<R>(hn::MulAdd(direct, u, sum[0]), x + t * kWide, i);
     }
     for (size_t m = 0; m < kModes; ++m)
-      hn::StoreU(re[m], d, re_state + m * kWide), hn::StoreU(im[m], d, im_state + m * kWide);
+      StorePart<R>(re[m], state + m * kWide, i), StorePart<R>(im[m], im_state + m * kWide, i);
   }
 }
 
@@ -152,34 +256,61 @@ HWY_INLINE LayerFilm FilmOf(const NarrowLayer& m, const NarrowRun& run) {
   if (!m.has_film || !run.film_base) return {nullptr, nullptr, 0};
   return {run.film_base + m.film_at, run.film_slope ? run.film_slope + m.film_at : kStill, run.first};
 }
+// Of each stream of a row; either all of them have one or none.
+template <class R>
+struct RowFilm {
+  LayerFilm of[R::kStreams];
+};
+template <class R>
+HWY_INLINE RowFilm<R> FilmOf(const NarrowLayer& m, const NarrowRun* runs) {
+  if constexpr (R::kStreams == 1)
+    return {{FilmOf(m, runs[0])}};
+  else
+    return {{FilmOf(m, runs[0]), FilmOf(m, runs[1])}};
+}
+
+// scale or shift at the frame t
+template <class R>
+HWY_INLINE R FilmRow(const RowFilm<R>& moving, const R& time, size_t at) {
+  const auto row = [&](auto pointer) HWY_ATTR {
+    Places<R> places;
+    for (size_t s = 0; s < R::kStreams; ++s) places.of[s] = const_cast<float*>(moving.of[s].*pointer + at);
+    return RowAt<R>(places);
+  };
+  return MulAdd(row(&LayerFilm::slope), time, row(&LayerFilm::base));
+}
 
 // Stage 2: from the bank's output to tanh(..) - rest.
-template <bool kMoves>
-HWY_INLINE Row Bend(const NarrowLayer& m, const LayerFilm& moving, size_t t, const Row& x) {
-  Row v = Product(*m.in, x), rest = LoadRow(m.rest);
+template <bool kMoves, class R>
+HWY_INLINE R Bend(const NarrowLayer& m, const RowFilm<R>& moving, size_t t, const R& x) {
+  R v = Product(*m.in, x), rest = SharedRow<R>(m.rest);
   if constexpr (kMoves) {
-    const Row time = SetRow(moving.first + float(t));
-    const auto film = [&](size_t at)
-                          HWY_ATTR { return MulAdd(LoadRow(moving.slope + at), time, LoadRow(moving.base + at)); };
-    const Row scale = SetRow(1.0f) + film(0), shift = film(kWide);
+    const R time = SetStreams<R>([&](size_t s) { return moving.of[s].first + float(t); });
+    const R scale = SetRow<R>(1.0f) + FilmRow(moving, time, 0), shift = FilmRow(moving, time, kWide);
     v = MulAdd(scale, v, shift);
-    if (m.rest_moves) rest = TanhOf(MulAdd(scale, LoadRow(m.in->bias.data()), shift));
+    if (m.rest_moves) rest = TanhOf(MulAdd(scale, SharedRow<R>(m.in->bias.data()), shift));
   }
   return TanhOf(v) - rest;
 }
 
 // Stage by stage, so that the frames of a stage do not wait for each other.
-template <bool kMoves, size_t kModes>
-HWY_INLINE void Frames(const NarrowLayer& m, const LayerFilm& film, float* state, size_t t, size_t end, float* h) {
+template <bool kMoves, class R, size_t kModes>
+HWY_INLINE void Frames(const NarrowLayer& m, const RowFilm<R>& film, const Places<R>& state, size_t t, size_t end,
+                       const Places<R>& h) {
   constexpr size_t kTogether = 16;
-  alignas(kAlignment) float rows[kTogether * kWide];
+  alignas(kAlignment) float memory[R::kStreams * kTogether * kWide];
+  Places<R> rows;
+  for (size_t s = 0; s < R::kStreams; ++s) rows.of[s] = memory + s * kTogether * kWide;
   while (t < end) {
     const size_t n = HWY_MIN(kTogether, end - t);
-    float* const in = h + t * kWide;
-    Listen<kModes>(m.bank, in, n, state, rows);
-    for (size_t i = 0; i < n; ++i) StoreRow(Bend<kMoves>(m, film, t + i, LoadRow(rows + i * kWide)), rows + i * kWide);
+    const Places<R> in = h + t * kWide;
+    Listen<R, kModes>(m.bank, in, n, state, rows);
+    for (size_t i = 0; i < n; ++i) {
+      const Places<R> row = rows + i * kWide;
+      StoreRow(Bend<kMoves>(m, film, t + i, RowAt<R>(row)), row);
+    }
     for (size_t i = 0; i < n; ++i)
-      StoreRow(LoadRow(in + i * kWide) + Product(*m.out, LoadRow(rows + i * kWide)), in + i * kWide);
+      StoreRow(RowAt<R>(in + i * kWide) + Product(*m.out, RowAt<R>(rows + i * kWide)), in + i * kWide);
     t += n;
   }
 }
@@ -189,10 +320,6 @@ HWY_INLINE void Frames(const NarrowLayer& m, const LayerFilm& film, float* state
 // ---- groups of 16 frames
 
 inline constexpr size_t kGroupFrames = 16, kRowPairs = kGroupFrames / 2;
-using Full = hn::CappedTag<float, kGroupFrames>;
-using FullV = hn::Vec<Full>;
-
-HWY_INLINE FullV LoadTwice(const float* row) { return FullV{_mm512_broadcast_f32x8(_mm256_loadu_ps(row))}; }
 
 // A 4 x 4 transpose within each quarter.
 HWY_INLINE void TransposeQuarters(FullV (&v)[4]) {
@@ -247,7 +374,7 @@ template <size_t kModes>
 HWY_INLINE Bank<kModes> LoadBank(const float* state) {
   const Full d;
   if constexpr (kModes == 1)
-    return {LoadRow(state).part[0], LoadRow(state + kWide).part[0]};
+    return {hn::LoadU(Channels(), state), hn::LoadU(Channels(), state + kWide)};
   else if constexpr (kModes == 2)
     return {{hn::LoadU(d, state)}, {hn::LoadU(d, state + kGroupFrames)}};
   else
@@ -257,8 +384,8 @@ HWY_INLINE Bank<kModes> LoadBank(const float* state) {
 template <size_t kModes>
 HWY_INLINE void StoreBank(const Bank<kModes>& bank, float* state) {
   if constexpr (kModes == 1) {
-    StoreRow({{bank.re}}, state);
-    StoreRow({{bank.im}}, state + kWide);
+    hn::StoreU(bank.re, Channels(), state);
+    hn::StoreU(bank.im, Channels(), state + kWide);
   } else {
     const Full d;
     constexpr size_t kPairs = Bank<kModes>::kPairs;
@@ -382,69 +509,96 @@ HWY_INLINE size_t Groups(const NarrowLayer&, const LayerFilm&, float*, size_t, f
 #endif
 
 // Stage 1 for one frame but for the frame itself.
-template <size_t kModes>
-HWY_INLINE Row ListenOnce(const S4dKernel& s, const Row& u, float* re_state) {
+template <class R, size_t kModes>
+HWY_INLINE R ListenOnce(const S4dKernel& s, const R& u, const Places<R>& re_state) {
 #if HWY_TARGET == HWY_AVX3
-  if constexpr (kModes > 1) {
+  if constexpr (R::kStreams == 1 && kModes > 1) {
     const Full d;
-    Bank<kModes> bank = LoadBank<kModes>(re_state);
+    Bank<kModes> bank = LoadBank<kModes>(re_state.of[0]);
     const FullV sum = Advance(s, hn::Combine(d, u.part[0], u.part[0]), bank);
-    StoreBank(bank, re_state);
+    StoreBank(bank, re_state.of[0]);
     return {{hn::Add(hn::LowerHalf(sum), hn::UpperHalf(Channels(), sum))}};
   }
 #endif
-  const auto at = [](const float* rows, size_t mode) HWY_ATTR { return LoadRow(rows + mode * kWide); };
-  float* im_state = re_state + kModes * kWide;
-  Row sum[2] = {SetRow(0), SetRow(0)};
+  const auto weight = [](const float* rows, size_t mode) HWY_ATTR { return SharedRow<R>(rows + mode * kWide); };
+  const Places<R> im_state = re_state + kModes * kWide;
+  R sum[2] = {SetRow<R>(0), SetRow<R>(0)};
   for (size_t m = 0; m < kModes; ++m) {
-    const Row re = at(re_state, m), im = at(im_state, m), z_re = at(s.z_re, m), z_im = at(s.z_im, m);
-    sum[m % 2] = m < 2 ? at(s.c_re, m) * re : MulAdd(at(s.c_re, m), re, sum[m % 2]);
-    sum[m % 2] = NegMulAdd(at(s.c_im, m), im, sum[m % 2]);
+    const R re = RowAt<R>(re_state + m * kWide), im = RowAt<R>(im_state + m * kWide), z_re = weight(s.z_re, m),
+            z_im = weight(s.z_im, m);
+    sum[m % 2] = m < 2 ? weight(s.c_re, m) * re : MulAdd(weight(s.c_re, m), re, sum[m % 2]);
+    sum[m % 2] = NegMulAdd(weight(s.c_im, m), im, sum[m % 2]);
     StoreRow(MulAdd(z_re, re, NegMulAdd(z_im, im, u)), re_state + m * kWide);
     StoreRow(MulAdd(z_re, im, z_im * re), im_state + m * kWide);
   }
   return kModes == 1 ? sum[0] : sum[0] + sum[1];
 }
-HWY_INLINE Row ListenOnce(const S4dKernel& s, const Row& u, float* state) {
-  return s.modes == 1   ? ListenOnce<1>(s, u, state)
-         : s.modes == 2 ? ListenOnce<2>(s, u, state)
-                        : ListenOnce<4>(s, u, state);
+template <class R>
+HWY_INLINE R ListenOnce(const S4dKernel& s, const R& u, const Places<R>& state) {
+  return s.modes == 1   ? ListenOnce<R, 1>(s, u, state)
+         : s.modes == 2 ? ListenOnce<R, 2>(s, u, state)
+                        : ListenOnce<R, 4>(s, u, state);
 }
 
-template <bool kMoves, size_t kModes>
-HWY_NOINLINE void Layer(const NarrowLayer& m, const LayerFilm& film, float* state, size_t frames, float* h) {
-  const size_t done = Groups<kMoves, kModes>(m, film, state, frames, h);
-  if (done < frames) Frames<kMoves, kModes>(m, film, state, done, frames, h);
+template <class R>
+HWY_INLINE Places<R> StatesOf(const NarrowLayer& m, const NarrowRun* runs) {
+  Places<R> states;
+  for (size_t s = 0; s < R::kStreams; ++s) states.of[s] = runs[s].arena + m.state_at;
+  return states;
 }
-template <size_t kModes>
-HWY_INLINE void Layer(const NarrowLayer& m, const NarrowRun& run, float* h) {
-  const LayerFilm film = FilmOf(m, run);
-  if (film.base)
-    Layer<true, kModes>(m, film, run.arena + m.state_at, run.frames, h);
+
+template <bool kMoves, class R, size_t kModes>
+HWY_NOINLINE void Layer(const NarrowLayer& m, const RowFilm<R>& film, const Places<R>& state, size_t frames,
+                        const Places<R>& h) {
+  size_t done = 0;
+  for (size_t s = 0; s < R::kStreams; ++s) done = Groups<kMoves, kModes>(m, film.of[s], state.of[s], frames, h.of[s]);
+  if (done < frames) Frames<kMoves, R, kModes>(m, film, state, done, frames, h);
+}
+template <class R, size_t kModes>
+HWY_INLINE void Layer(const NarrowLayer& m, const NarrowRun* runs, const Places<R>& h) {
+  const RowFilm<R> film = FilmOf<R>(m, runs);
+  const Places<R> states = StatesOf<R>(m, runs);
+  if (film.of[0].base)
+    Layer<true, R, kModes>(m, film, states, runs->frames, h);
   else
-    Layer<false, kModes>(m, film, run.arena + m.state_at, run.frames, h);
+    Layer<false, R, kModes>(m, film, states, runs->frames, h);
 }
 
 // A single frame stays in registers from layer to layer.
-HWY_INLINE void OneFrame(std::span<const NarrowLayer> layers, const NarrowRun& run, float* h) {
-  Row u = LoadRow(h);
+template <class R>
+HWY_INLINE void OneFrame(std::span<const NarrowLayer> layers, const NarrowRun* runs, const Places<R>& h) {
+  R u = RowAt<R>(h);
   for (const NarrowLayer& m : layers) {
-    const LayerFilm film = FilmOf(m, run);
-    const Row x = MulAdd(LoadRow(m.bank.D), u, ListenOnce(m.bank, u, run.arena + m.state_at));
-    u = u + Product(*m.out, film.base ? Bend<true>(m, film, 0, x) : Bend<false>(m, film, 0, x));
+    const RowFilm<R> film = FilmOf<R>(m, runs);
+    const R x = MulAdd(SharedRow<R>(m.bank.D), u, ListenOnce<R>(m.bank, u, StatesOf<R>(m, runs)));
+    u = u + Product(*m.out, film.of[0].base ? Bend<true>(m, film, 0, x) : Bend<false>(m, film, 0, x));
   }
   StoreRow(u, h);
 }
 
-void NarrowLayers(std::span<const NarrowLayer> layers, const NarrowRun& run, float* h) {
-  if (run.frames == 1) return OneFrame(layers, run, h);
+template <class R>
+HWY_INLINE void RunLayers(std::span<const NarrowLayer> layers, const NarrowRun* runs, const Places<R>& h) {
+  if (runs->frames == 1) return OneFrame<R>(layers, runs, h);
   for (const NarrowLayer& m : layers) {
     if (m.bank.modes == 1)
-      Layer<1>(m, run, h);
+      Layer<R, 1>(m, runs, h);
     else if (m.bank.modes == 2)
-      Layer<2>(m, run, h);
+      Layer<R, 2>(m, runs, h);
     else
-      Layer<4>(m, run, h);
+      Layer<R, 4>(m, runs, h);
+  }
+}
+
+void NarrowLayers(std::span<const NarrowLayer> layers, std::span<const NarrowRun> runs, float* h) {
+  for (size_t i = 0; i < runs.size();) {
+    const size_t floats = runs[i].frames * kWide;
+    if (i + 1 < runs.size() && runs[i + 1].frames == runs[i].frames && PairsPay(runs[i].frames)) {
+      RunLayers<RowPair>(layers, &runs[i], {{h, h + floats}});
+      h += 2 * floats, i += 2;
+    } else {
+      RunLayers<Row>(layers, &runs[i], {{h}});
+      h += floats, i += 1;
+    }
   }
 }
 #endif

@@ -18,7 +18,7 @@ void Attend(const AttentionKernel& m, Runs runs);
 #if HWY_TARGET == HWY_SCALAR
 inline constexpr decltype(Kernels::narrow_layers) NarrowLayers = nullptr;
 #else
-void NarrowLayers(std::span<const NarrowLayer> layers, const NarrowRun& run, float* h);
+void NarrowLayers(std::span<const NarrowLayer> layers, std::span<const NarrowRun> runs, float* h);
 #endif
 
 void Mamba3StepsOf(const Mamba3Steps& m, const float* x, size_t x_stride, float* out, size_t frames);

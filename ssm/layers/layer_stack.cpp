@@ -2,6 +2,7 @@
 #include "ssm/layers/layer_stack.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cstring>
 #include <limits>
@@ -161,6 +162,16 @@ size_t LayerStack::pointwise_scratch_floats(size_t frames) const {
   return floats;
 }
 
+// The activity of other layers with memory is only known for a single stream.
+bool LayerStack::pairs() const {
+  const auto fits = [](const AnyPart& part) {
+    const auto* mixer = std::get_if<std::unique_ptr<RecurrentPart>>(&part);
+    return !mixer || (*mixer)->bank();
+  };
+  return !narrow_.empty() &&
+         std::ranges::all_of(layers_, [&](const Layer& layer) { return std::ranges::all_of(layer.parts, fits); });
+}
+
 size_t LayerStack::layers_with_memory() const {
   size_t count = 0;
   for (const Layer& layer : layers_)
@@ -177,12 +188,16 @@ size_t LayerStack::run_narrow(size_t first, std::span<const StreamRows> streams,
     ++count;
   const std::span<const NarrowLayer> all = buffers.folded ? buffers.folded->narrow() : std::span(narrow_);
   const std::span<const NarrowLayer> layers = all.subspan(*layers_[first].narrow, count);
-  for (size_t s = 0; s < streams.size(); ++s) {
-    NarrowRun run{streams[s].arena, streams[s].frames, nullptr, nullptr, 0};
-    if (!buffers.folded && !film.empty())
-      run.film_base = film[s].base, run.film_slope = film[s].slope, run.first = film[s].first;
-    kernels_.narrow_layers(layers, run, h);
-    h += run.frames * kHalfPad;
+  for (size_t s = 0; s < streams.size();) {
+    std::array<NarrowRun, 2> runs;
+    size_t n = 0;
+    for (; n < runs.size() && s < streams.size(); ++n, ++s) {
+      runs[n] = {streams[s].arena, streams[s].frames, nullptr, nullptr, 0};
+      if (!buffers.folded && !film.empty())
+        runs[n].film_base = film[s].base, runs[n].film_slope = film[s].slope, runs[n].first = film[s].first;
+    }
+    kernels_.narrow_layers(layers, {runs.data(), n}, h);
+    for (size_t i = 0; i < n; ++i) h += runs[i].frames * kHalfPad;
   }
   for (size_t l = first; l < first + count && !activity.empty(); ++l) {
     const RecurrentPart& mixer = *std::get<std::unique_ptr<RecurrentPart>>(layers_[l].parts[0]);

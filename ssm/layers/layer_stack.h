@@ -86,6 +86,7 @@ class LayerStack {
   size_t scratch_floats(size_t frames) const;
   size_t pointwise_scratch_floats(size_t frames) const;  // for parts without memory only
   size_t layers_with_memory() const;
+  bool pairs() const;                                // two streams together cost less than one after the other
   bool keeps_rows() const { return keeps_rows_; }    // for taps
   bool keeps_input() const { return keeps_input_; }  // whether a tap reads the first layer's input
 

@@ -1,6 +1,6 @@
 // How a learning goes: a simulated device is played in real time, and each better model is reported.
 //
-//   learning_bench SECONDS [THREADS [LOW]]     LOW: 1 lets its threads run only where nobody else wants the processor
+//   learning_bench SECONDS [THREADS [LOW]]     LOW: 1 lets its threads give way, as the plugin does
 #include <atomic>
 #include <chrono>
 #include <cstdio>

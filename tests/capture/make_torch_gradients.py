@@ -208,4 +208,5 @@ def main():
     write(sys.argv[1], tensors, {"made_by": f"make_torch_gradients.py, PyTorch {torch.__version__}"})
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -15,6 +15,7 @@
 #include "capture/trainer/pure_tones.h"
 #include "capture/trainer/random.h"
 #include "capture/trainer/soap.h"
+#include "capture/trainer/stft_loss.h"
 #include "capture/trainer/trainer.h"
 #include "ssm/run/stream.h"
 #include "tests/support/temp_dir.h"
@@ -394,6 +395,29 @@ TEST_CASE("a larger aliasing weight reduces the aliasing of a loud tone") {
     return energy.off_harmonics / energy.all;
   };
   CHECK(folded_share(10) < 0.6 * folded_share(0));
+}
+
+TEST_CASE("a weight of the STFT loss brings the spectra closer to the device's") {
+  constexpr size_t kFrames = 4096;
+  const Take take = device_take(1, 100000, 4);
+  const auto difference = [&](double weight) {
+    TrainingSettings settings = small_settings(8);
+    settings.stft_weight = weight;
+    Trainer trainer({take}, settings);
+    train(trainer);
+    const std::vector<float> out = played(trainer, take.dry), all(kFrames, 1);
+    std::vector<float> gradient(kFrames), wet = take.wet;
+    for (float& value : wet) value /= float(trainer.scales().output);
+    double sum = 0;
+    for (size_t t = 0; t + kFrames <= out.size(); t += kFrames) {
+      std::vector<float> piece(out.begin() + std::ptrdiff_t(t), out.begin() + std::ptrdiff_t(t + kFrames));
+      for (float& value : piece) value /= float(trainer.scales().output);
+      sum += StftLoss<float>(kFrames).evaluate(piece, std::span(wet).subspan(t, kFrames), all, gradient);
+    }
+    return sum;
+  };
+  const double with = difference(4), without = difference(0);
+  CHECK(with < 0.97 * without);
 }
 
 TEST_CASE("unusable takes are rejected") {

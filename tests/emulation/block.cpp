@@ -34,6 +34,20 @@ void Block::wait(Waiting reason) {
   swapcontext(&thread.context, &scheduler_);
 }
 
+void Block::arrive_at(int id, int threads) {
+  int& arrived = arrived_.at(size_t(id));
+  if (++arrived < threads) return;
+  arrived = 0;
+  for (Thread& thread : threads_)
+    if (thread.waiting == Waiting::for_barrier && thread.barrier == id) thread.waiting = Waiting::no;
+}
+
+void Block::wait_at(int id, int threads) {
+  threads_[running_].waiting = Waiting::for_barrier, threads_[running_].barrier = id;
+  arrive_at(id, threads);
+  wait(threads_[running_].waiting);
+}
+
 bool Block::release() {
   bool released = false;
   const auto free_all = [&](auto begin, auto end, Waiting reason) {
@@ -53,6 +67,7 @@ void Block::run(unsigned index, unsigned count, const std::function<void()>& ker
   running_block = this;
   kernel_ = &kernel;
   std::fill(shared_.begin(), shared_.end(), std::nanf(""));
+  arrived_.fill(0);
   blockIdx = {index, 0, 0}, gridDim = dim3(count), blockDim = dim3(unsigned(threads_.size()));
   for (Thread& thread : threads_) {
     getcontext(&thread.context);

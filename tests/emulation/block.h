@@ -34,6 +34,9 @@ class Block {
   float* shared() { return shared_.data(); }
   void sync_block() { wait(Waiting::for_block); }
   void sync_warp() { wait(Waiting::for_warp); }
+  // Counts the thread at barrier `id`, which opens at `threads` of them.
+  void arrive_at(int id, int threads);
+  void wait_at(int id, int threads);
   unsigned lane() const { return running_ % 32; }
 
   // Every lane of the warp passes in a value and gets the values of all lanes.
@@ -50,7 +53,8 @@ class Block {
   }
 
  private:
-  enum class Waiting { no, for_warp, for_block, done };
+  enum class Waiting { no, for_warp, for_block, for_barrier, done };
+  static constexpr int kBarriers = 16;
   struct Slot {
     std::byte bytes[32];
   };
@@ -58,6 +62,7 @@ class Block {
     ucontext_t context;
     std::unique_ptr<std::byte[]> stack;
     Waiting waiting = Waiting::no;
+    int barrier = 0;
   };
 
   void wait(Waiting reason);
@@ -65,6 +70,7 @@ class Block {
   static void enter();
 
   std::vector<Thread> threads_;
+  std::array<int, kBarriers> arrived_{};
   std::vector<float> shared_;
   std::vector<Slot> slots_;
   std::minstd_rand random_;

@@ -102,7 +102,7 @@ void run(Problem& p, const Chunks& run_chunks) {
     emulation::Block block(gpu::kElementThreads, shared, 3);
     for (unsigned i = 0; i < blocks; ++i) block.run(i, blocks, kernel);
   };
-  run_simple(unsigned(chunks.size()) * unsigned(s.heads), gpu::kTurnThreads * sizeof(uint64_t),
+  run_simple(unsigned(chunks.size()) * unsigned(s.heads), gpu::kElementThreads * sizeof(uint64_t),
              [&] { gpu::sum_turns(m, turns.data(), totals.data(), chunks.data(), s.chunk_frames); });
   run_simple(4, 0, [&] { gpu::take_frame_before(m, p.plan.signals.data(), s.chunk_frames, 2); });
   const gpu::JoinBuffers<gpu::Turns> buffers{int(angles), nullptr, p.table.data() + m.angle_at, p.stride,
@@ -227,8 +227,9 @@ void check_bf16(const Shape& s) {
   INFO(s << ", bf16");
   Problem p(s);
   run(p, [&]<bool kTrue>(float* carry, float* sums, const uint64_t* turns) {
-    emulation::Block block(unsigned(32 * gpu::kFastHeads * (s.headdim / 16)),
-                           gpu::FastShared<kStates, kRank>{s.angles, kTrue}.floats() * sizeof(float), 1);
+    const int users = s.headdim / 16;
+    emulation::Block block(unsigned(32 * (gpu::kFastMakers + gpu::kFastHeads * users)),
+                           gpu::FastShared<kStates, kRank>{users, kTrue}.floats() * sizeof(float), 1);
     const unsigned blocks = unsigned(p.plan.chunks.size()) * unsigned(s.heads / gpu::kFastHeads);
     for (unsigned i = 0; i < blocks; ++i)
       block.run(i, blocks, [&] {
@@ -271,6 +272,9 @@ TEST_CASE("Mamba-3's scan of common sizes is as close as bf16 allows") {
   check_bf16<64, 4>({2, 32, 64, 1, 4, 16, true, 50, 32, 0.3f, true});
   check_bf16<64, 4>({4, 16, 64, 2, 4, 32, true, 21, 16, 9.0f, true});
   check_bf16<128, 1>({2, 16, 128, 1, 1, 32, false, 70, 48, 0.3f, true});
+  check_bf16<128, 1>({2, 16, 128, 1, 1, 64, false, 150, 160, 0.3f, true});  // all states rotate, five spans
+  check_bf16<128, 4>({2, 32, 128, 1, 4, 32, true, 60, 48, 0.3f, true});
+  check_bf16<128, 4>({2, 16, 128, 1, 4, 60, true, 17, 16, 0.3f, true});
 }
 
 }  // namespace

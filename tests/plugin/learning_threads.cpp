@@ -16,6 +16,10 @@
 
 #if defined(__linux__)
 #include <sched.h>
+#include <sys/resource.h>
+
+#include <filesystem>
+#include <string>
 #endif
 
 namespace {
@@ -122,8 +126,8 @@ plugin::LearnSettings quick() {
   return settings;
 }
 
-bool wait_for(const std::function<bool()>& condition) {
-  for (int i = 0; i < 6000 && !condition(); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+bool wait_for(const std::function<bool()>& condition, int seconds = 60) {
+  for (int i = 0; i < 100 * seconds && !condition(); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(10));
   return condition();
 }
 
@@ -208,9 +212,11 @@ TEST_CASE("the test signal is played completely, and is used as the dry sound") 
 #if defined(__linux__)
 TEST_CASE("threads that give way do so, stay off the core of the audio thread, and pass both on") {
   const int core = plugin::present_core();
-  int policy = -1, policy_within = -1;
+  int policy = -1, policy_within = -1, policy_first = -1, niceness = 0;
   cpu_set_t cores, cores_within;
   std::thread([&] {
+    plugin::give_way_to_most();
+    policy_first = sched_getscheduler(0), niceness = getpriority(PRIO_PROCESS, 0);
     plugin::give_way_to_all();
     plugin::stay_off_core(core);
     policy = sched_getscheduler(0);
@@ -220,6 +226,8 @@ TEST_CASE("threads that give way do so, stay off the core of the audio thread, a
       sched_getaffinity(0, sizeof cores_within, &cores_within);
     }).join();
   }).join();
+  CHECK(policy_first != SCHED_IDLE);
+  CHECK(niceness >= 10);
   CHECK(policy == SCHED_IDLE);
   CHECK(policy_within == SCHED_IDLE);
   CHECK(sched_getscheduler(0) == SCHED_OTHER);
@@ -228,6 +236,38 @@ TEST_CASE("threads that give way do so, stay off the core of the audio thread, a
     CHECK_FALSE(CPU_ISSET(core, &cores_within));
   }
   CHECK(CPU_COUNT(&cores) >= 1);
+}
+
+// Of this process.
+size_t idle_threads() {
+  size_t count = 0;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/task"))
+    count += sched_getscheduler(std::stoi(entry.path().filename().string())) == SCHED_IDLE ? 1 : 0;
+  return count;
+}
+
+TEST_CASE("a learning has low priority until its first model, and then only idle cores") {
+  constexpr int kLongS = 250;                                   // all cores may be busy
+  CHECK(wait_for([] { return idle_threads() == 0; }, kLongS));  // a thread that was left may end late
+  const test::Device device(8 * size_t(kRate));
+  LearnInput input;
+  plugin::LearnSettings settings = quick();
+  settings.gives_way = true;
+  settings.million_frames = 1e6;
+  const AudioThread audio(input, device);
+  size_t idle_before = 0;
+  const Begun learning(Learning::begin(input, kRate, {}, settings, [](const Learning::Bytes&) {}));
+  CHECK(wait_for(
+      [&] {
+        const size_t idle = idle_threads();
+        if (learning->status().has_model) return true;
+        idle_before = std::max(idle_before, idle);
+        return false;
+      },
+      kLongS));
+  CHECK(idle_before == 0);
+  CHECK(wait_for([] { return idle_threads() > 0; }, kLongS));
+  CHECK(sched_getscheduler(0) == SCHED_OTHER);
 }
 #endif
 

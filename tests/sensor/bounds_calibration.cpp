@@ -76,13 +76,15 @@ TEST_CASE("a forecast is compared with the value of its own time") {
     return forecast;
   };
   CalibratedHorizons horizons;
+  sensor::RecentValues past;
   horizons.use(kSteps);
   // The forecasts name the value exactly, so that both bounds narrow.
   const auto run = [&](int from, int to) {
     QuantileForecast last;
     for (int t = from; t < to; ++t) {
-      horizons.see(100.0 * t);
-      for (size_t i = 0; i < kSteps.size(); ++i) last = horizons.add(i, at(100.0 * (t + double(kSteps[i]))));
+      past.add(100.0 * t);
+      horizons.see(100.0 * t, past);
+      for (size_t i = 0; i < kSteps.size(); ++i) last = horizons.add(i, at(100.0 * (t + double(kSteps[i]))), nullptr);
       horizons.next_step();
     }
     return last.high() - last.low();
@@ -92,7 +94,7 @@ TEST_CASE("a forecast is compared with the value of its own time") {
   horizons.forget_pending();  // their values have not come
   CHECK(run(1000, 1400) < width);
   horizons.use(std::array<size_t, 1>{7});
-  CHECK(horizons.add(0, at(0)).high() == Approx(at(0).high()));
+  CHECK(horizons.add(0, at(0), nullptr).high() == Approx(at(0).high()));
 }
 
 }  // namespace

@@ -737,13 +737,13 @@ TEST_CASE(
         const std::vector<double> expected = network.expected(run, in);
         AlignedFloats cut_arena = network.arena;
         Rows whole = in, cut = in;
-        k.narrow_layers(network.layers, run, whole.data());
+        k.narrow_layers(network.layers, {&run, 1}, whole.data());
         CHECK(whole.guard_intact());
         run.arena = cut_arena.data();
         for (size_t begin = 0; begin < frames; begin += run.frames) {
           run.frames = std::min(size_t(random.whole(1, int(kLongest))), frames - begin);
           if (frames % 3 == 0) run.frames = 1;
-          k.narrow_layers(network.layers, run, &cut.at(begin, 0));
+          k.narrow_layers(network.layers, {&run, 1}, &cut.at(begin, 0));
           run.first += float(run.frames);
         }
         CHECK(test::same_bits(cut.floats, whole.floats));
@@ -755,6 +755,34 @@ TEST_CASE(
       }
     // Each layer's states forget a rounding within ten frames, and its matrices pass errors on by at most 1.3 times.
     CHECK(worst <= kScanTolerance);
+  });
+}
+
+TEST_CASE("layers of eight channels: two streams together have the same bits as each alone") {
+  for_each_target([](const Kernels& k) {
+    if (!k.narrow_layers) return;
+    test::Random random(17);
+    for (size_t frames = 1; frames <= kLongest; ++frames)
+      for (const size_t modes : {1u, 2u, 4u})
+        for (const int film : {0, 1, 2}) {
+          NarrowNetwork network(k, random, frames % 2, modes), other(k, random, frames % 2, modes);
+          const size_t second = frames % 5 == 0 ? frames + 1 : frames;
+          ssm::NarrowRun runs[2] = {{network.arena.data(), frames, film > 0 ? network.base.data() : nullptr,
+                                     film > 1 ? network.slope.data() : nullptr, 3},
+                                    {other.arena.data(), second, film > 0 ? other.base.data() : nullptr,
+                                     film > 1 && frames % 2 ? other.slope.data() : nullptr, 11}};
+          AlignedFloats arena = network.arena, other_arena = other.arena;
+          const Rows in = Rows::random(NarrowNetwork::kWidth, frames + second, random);
+          Rows together = in, alone = in;
+          k.narrow_layers(network.layers, std::span<const ssm::NarrowRun>(runs), together.data());
+          CHECK(together.guard_intact());
+          runs[0].arena = arena.data(), runs[1].arena = other_arena.data();
+          k.narrow_layers(network.layers, {&runs[0], 1}, alone.data());
+          k.narrow_layers(network.layers, {&runs[1], 1}, &alone.at(frames, 0));
+          CHECK(test::same_bits(together.floats, alone.floats));
+          CHECK(test::same_bits(network.arena, arena));
+          CHECK(test::same_bits(other.arena, other_arena));
+        }
   });
 }
 

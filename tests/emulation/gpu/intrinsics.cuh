@@ -130,6 +130,9 @@ void sync_group(int) {
   emulation::Block::current().sync_warp();
 }
 
+inline void wait_at(int id, int threads) { emulation::Block::current().wait_at(id, threads); }
+inline void arrive_at(int id, int threads) { emulation::Block::current().arrive_at(id, threads); }
+
 inline void store_vector(float* to, float4 v) { *reinterpret_cast<float4*>(to) = v; }
 inline void copy_async(const float* from, float* to) { std::copy_n(from, 4, to); }
 inline void wait_for_copies() {}
