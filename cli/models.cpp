@@ -185,6 +185,15 @@ void add_weights_option(CLI::App& command, std::string& weights) {
       ->capture_default_str();
 }
 
+void add_threads_option(CLI::App& command, int& threads) {
+  command
+      .add_option("--threads", threads,
+                  "Threads that share the large products of a language model; the results are the same to the bit")
+      ->type_name("N")
+      ->check(CLI::Range(1, 256))
+      ->capture_default_str();
+}
+
 std::string short_name(const std::string& file) {
   fs::path path = fs::path(file).lexically_normal();
   if (!path.has_filename()) path = path.parent_path();

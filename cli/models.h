@@ -43,6 +43,9 @@ CLI::Option* add_window_option(CLI::App& command, int& window);
 // Adds the option --weights: a format for ssm::weight_format_from_name. [main-thread]
 void add_weights_option(CLI::App& command, std::string& weights);
 
+// Adds the option --threads, for ssm::RowThreads. [main-thread]
+void add_threads_option(CLI::App& command, int& threads);
+
 // A short name of a model for people: its file's name, or the last folder of a model directory.
 std::string short_name(const std::string& file);
 

@@ -10,7 +10,7 @@ namespace coil::plugin {
 void Audition::play(const juce::File& file) {
   const bool is_response = is_response_name(file.getFileName());
   if (const auto heard = this->file(); heard != juce::File() && is_response_name(heard.getFileName()) != is_response)
-    cancel();  // a cabinet is heard with the model of before, and the other way round
+    cancel();  // a cabinet is heard with the model that was there before, and a model with the earlier cabinet
   int slot = 0;
   {
     const std::lock_guard lock(store_.mutex);
@@ -85,7 +85,7 @@ void Audition::load_response(int microphone, const juce::File& file) {
   chain_editor_.load_response(microphone, file, ChainEditor::Keep::at_once);
 }
 
-// All auditions together are one undo step.
+// If this file is heard, it stays; otherwise it takes the place of what is heard.
 void Audition::keep_instead(const juce::File& file) {
   if (this->file() != file) play(file);
   keep();

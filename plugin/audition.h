@@ -23,15 +23,15 @@ class Audition {
         library_(library),
         announcer_(announcer) {}
 
-  // Plays a model or preset in the active slot, or an impulse response in the first microphone of the cabinet, which it
-  // switches on. This becomes an undo step only if it is kept. cancel() brings back what played
-  // before the first audition, unless something else was loaded since.
+  // Plays a model or preset in the active slot, or an impulse response in the first microphone of the cabinet, which is
+  // switched on. This becomes an undo step only if it is kept. cancel() brings back what played before the first
+  // audition, unless something else was loaded since.
   void play(const juce::File& file);
   juce::File file() const;  // none: no audition
   void keep();
   void cancel();
 
-  // Loads a file for good, which keeps an audition.
+  // Load a file for good. All auditions that led to it are one undo step.
   void load_file(int slot, const juce::File& file);
   void load_response(int microphone, const juce::File& file);
   // The next (+1) or previous (-1) entry of the library into the active slot; skips files that do not load.
@@ -45,7 +45,7 @@ class Audition {
     int slot = 0;
     uint64_t sessions_then = 0;
     juce::File file;
-    // Of the slot and the microphone, if nothing else was requested since.
+    // The last requests of slot and microphone; other numbers there mean that something else was requested since.
     uint64_t request = 0, microphone_request = 0;
   };
 

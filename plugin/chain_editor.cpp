@@ -108,7 +108,7 @@ void ChainEditor::add_stage(dsp::RigStage stage, int place) {
 void ChainEditor::add_stage(const juce::File& file, int place) {
   const std::string path = path_of(file);
   dsp::RigStage stage;
-  stage.name = file.getFileNameWithoutExtension().toStdString();
+  stage.name = library_.name_of(file).toStdString();
   if (is_response_name(file.getFileName())) {
     stage.kind = dsp::RigCabinet{{{path, 0, 0, 0, false, {}}}};
   } else {

@@ -1,5 +1,5 @@
-// What the user changes in the cabinet and the list of stages: the content changes at once, the sound when another
-// thread has made the new stages.
+// The user's edits of the cabinet and of the list of stages. The content changes at once; the sound follows when
+// another thread has made the new stages.
 #pragma once
 
 #include <array>
@@ -36,7 +36,7 @@ class ChainEditor {
   void clear_response(int microphone);
   // `is_step` false: belongs to the undo step of the previous call.
   void set_microphone(int microphone, const MicrophoneSettings& settings, bool is_step);
-  // Of all microphones, without an undo step; then follow(), unless it returns false: nothing has changed. [any thread
+  // Sets all microphones, without an undo step. Returns false if nothing changes; else call follow() next. [any thread
   // but the audio thread], with the store's mutex
   bool recall(const std::array<MicrophoneSettings, kMicrophones>& settings);
   void follow();  // makes the edited chain on another thread [any thread but the audio thread]

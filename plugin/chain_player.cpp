@@ -1,4 +1,4 @@
-// ChainPlayer: of cabinet and stages, whatever has another version than what plays.
+// ChainPlayer: makes cabinet or stages anew if their version is no longer the one that plays.
 #include "plugin/chain_player.h"
 
 #include <exception>

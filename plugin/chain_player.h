@@ -13,8 +13,8 @@ class ChainPlayer {
  public:
   explicit ChainPlayer(Store& store) : store_(store) {}
 
-  // Makes what has changed. One thread at a time, always with the latest content: of several changes in the meantime,
-  // only the last one is made. Not on the message thread, without the store's mutex.
+  // Makes what has changed, on one thread at a time. It takes the latest content, so of several changes in between only
+  // the last one is made. Not on the message thread, without the store's mutex.
   void follow();
   double tail_seconds() const;  // how long cabinet and further stages sound after their input [any thread]
 

@@ -190,7 +190,7 @@ void Changes::commit_slot(size_t at, Change& change, const Made& made) {
                 : content.loaded  ? Kind::playing
                 : content.empty() ? Kind::empty
                                   : Kind::missing;
-  } else if (change.slots[at]) {  // continues with other values
+  } else if (change.slots[at]) {  // the model plays on with other values
     const std::vector<float> values = control_values(slot.content);
     auto& controls = store_.rack.settings().controls[at];
     for (size_t i = 0; i < std::min(values.size(), controls.size()); ++i) controls[i] = values[i];

@@ -116,7 +116,7 @@ void Learner::play_learned(uint64_t request, const Learning::Bytes& file) {
     change.slots[slot] = slot_with(model, "");
     if (!changes_.carry_out(change, Changes::Refuse::model_that_does_not_play).empty()) return;
   } catch (const Error&) {
-    return;  // the next model may play; the current one continues
+    return;  // the current model plays on; a later one may do
   }
   {
     const std::lock_guard lock(store_.mutex);

@@ -37,7 +37,7 @@ class Learner {
   enum class LearnFrom { playing, test_signal };  // the test signal is played instead of the model
   void start_learning(LearnFrom from);            // throws Error if the host has not prepared the plugin
   enum class CaptureFile { capture, unusable_capture, other };
-  // Calls back on the message thread, with what the file says about itself, or why it cannot be used.
+  // Calls `then` on the message thread with what the file says about itself, or why it cannot be used.
   void describe_capture(const juce::File& file, std::function<void(const juce::String& text, CaptureFile kind)> then);
   // Converts a capture of another program. The model goes into the library and the slot.
   void start_converting(const juce::File& capture);

@@ -1,4 +1,4 @@
-// Loading: of files, and by undo; then what the host sets.
+// Loading: files and undo, then what the host sets.
 #include "plugin/loading.h"
 
 #include <algorithm>
@@ -11,7 +11,7 @@ namespace coil::plugin {
 
 namespace {
 
-// Reads what the session names.
+// Loads the files that the session names.
 void resolve(Session& session, ModelLibrary& library) {
   for (SlotContent& slot : session.slots) plugin::resolve(slot, library);
   if (session.cabinet) plugin::resolve(*session.cabinet);

@@ -45,7 +45,7 @@ class Loading {
 
   // -- of the host
   void open(std::span<const std::byte> state);  // a session or a rig; takes effect before it returns
-  // The rack was prepared for this rate; `problem`: why it was not.
+  // The rack was prepared for this rate. `problem`: why it could not be; else empty.
   void follow_spec(double sample_rate_hz, const std::string& problem);
 
  private:

@@ -360,6 +360,12 @@ std::vector<juce::File> ModelLibrary::packs() const {
   return found;
 }
 
+juce::String ModelLibrary::name_of(const juce::File& file) {
+  for (const LibraryEntry& entry : entries())
+    if (entry.file == file) return entry.name;
+  return file.getFileNameWithoutExtension();
+}
+
 std::optional<juce::File> ModelLibrary::pack_of(const juce::File& file) const {
   for (const juce::File& pack : packs())
     if (file.isAChildOf(pack)) return pack;

@@ -98,6 +98,7 @@ class ModelLibrary {
   // The impulse responses in `cabinets` of each folder and anywhere in a pack, by name, factory first. Of several with
   // one name, the one in the folder that is searched first, as in `coil process --chain`. Reads the folders each time.
   std::vector<CabinetEntry> cabinets() const;
+  juce::String name_of(const juce::File& file);  // as it is listed; of another file: without its extension
   // The folder of the pack that a file came with.
   std::optional<juce::File> pack_of(const juce::File& file) const;
   std::vector<juce::File> packs() const;  // the folders of the installed packs, by name

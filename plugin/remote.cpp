@@ -52,7 +52,7 @@ void Remote::recall_snapshot(int number) {
     forgotten = undo_.changing();
   }
   auto& parameter = *store_.parameters.snapshot;
-  if (parameter.getIndex() == number) store_.recalled = 0;  // the same letter takes back what was changed since
+  if (parameter.getIndex() == number) store_.recalled = 0;  // recalling it again undoes the changes since
   parameter.beginChangeGesture();
   parameter.setValueNotifyingHost(parameter.convertTo0to1(float(number)));
   parameter.endChangeGesture();
@@ -67,7 +67,7 @@ void Remote::follow_snapshot(Wait wait) noexcept {
   if (wait == Wait::yes) {
     store_.controls_lock.enter();
   } else if (!store_.controls_lock.tryEnter()) {
-    return;  // in the next block
+    return;
   }
   store_.recalled = wanted;
   if (const auto recalled = store_.snapshot_table.recall(wanted, store_.active_controls.slot, store_.rack.settings())) {

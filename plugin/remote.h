@@ -35,14 +35,15 @@ class Remote {
   void set_midi_programs(MidiPrograms programs);
   MidiSetup midi_setup() const;
 
-  // Recalls the snapshot that the parameter names, unless it was recalled already. `no`: [audio-thread]
+  // Recalls the snapshot that the parameter names, unless that was done already. Wait::no: [audio-thread]; if the lock
+  // is taken, the next call recalls it.
   enum class Wait { no, yes };
   void follow_snapshot(Wait wait) noexcept;
-  void finish_recall();  // what the audio thread has left to do
+  void finish_recall();  // does what the audio thread may not do
   void tick();           // from time to time, also while the host plays nothing
 
  private:
-  // Edits a part of the store as an undo step, then calls `use`; neither, if nothing changes.
+  // Edits a part of the store as an undo step, then calls `use`. Does neither if nothing changes.
   template <typename Part>
   void edit(Part& held, Part Session::*part, auto&& change, auto&& use);
   void edit_snapshots(const std::function<void(SnapshotBank&)>& change);

@@ -37,9 +37,10 @@ void resolve(SlotContent& slot, ModelLibrary& library) {
     return;
   }
   if (reason.empty())
-    reason = "the model '" + slot.name + "' is missing: " +
-             (slot.path.empty() ? std::string("it was") : slot.path + " is not there or another model, and it was") +
-             " not found in the library; load its file, or put it into " + path_of(library.user_folder());
+    reason =
+        "the model '" + slot.name + "' is missing: " +
+        (slot.path.empty() ? std::string("it was") : slot.path + " is not there, or is another model, and it was") +
+        " not found in the library; load its file, or put it into " + path_of(library.user_folder());
   slot.missing = reason;
 }
 

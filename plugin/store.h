@@ -23,7 +23,7 @@
 
 namespace coil::plugin {
 
-// The values of the parameters belong to it, too: those of the active slot's controls are only there.
+// The parameters' values belong to the store as well: the active slot's controls exist only there.
 struct Store {
   struct Slot {
     // Its controls are valid while the slot is inactive; for the active slot, the parameters hold them.
@@ -67,21 +67,21 @@ struct Store {
   void set_error(int slot, const std::string& error);  // of loading
   void set_response_error(int microphone, const std::string& error);
 
-  // -- with the mutex [any thread but the audio thread]. The audio thread does
-  // not use the controls while controls_lock is held.
+  // -- with the mutex [any thread but the audio thread]. The audio thread does not use the controls while controls_lock
+  // is held.
   Session session() const;
   Snapshot snapshot() const;  // of what plays now
-  // The user chooses a slot, in which these controls get these values.
+  // The user chooses a slot; its controls get these values.
   void activate(int slot, const std::map<std::string, float>& controls = {});
   void keep_controls();  // copies the parameters' values to the active slot
   // Copies the active slot's values to the parameters, except to those that `stays` names.
   void show_controls(const std::function<bool(const juce::AudioProcessorParameter&)>& stays = {});
-  uint64_t next_request(int slot);  // cancels what loads into the slot
+  uint64_t next_request(int slot);  // which cancels what loads into the slot
   void drop_loading_responses();
   void follow_bank();  // the snapshot parameter shows what was recalled
   void fill_snapshot_table();
   bool loads() const;  // whether a file loads
-  void was_loaded();   // by the user, so that a session that could not be read is gone
+  void was_loaded();   // the user has loaded something: a session that could not be read is dropped
 
   // The active slot's controls, as the parameters say. [audio-thread]
   void copy_controls() noexcept;
@@ -114,7 +114,7 @@ struct Store {
   MovedParameters moved;
   SnapshotTable snapshot_table{parameters, moved};  // guarded by controls_lock
   MidiMap midi_map{processor.getParameters(), *parameters.snapshot, kSnapshots, moved};
-  std::atomic<int> recalled{0};  // the value of the snapshot parameter that was acted on
+  std::atomic<int> recalled{0};  // the last value of the snapshot parameter that was acted on
 };
 
 }  // namespace coil::plugin

@@ -1,4 +1,4 @@
-// Undo and redo of what the user does: sessions before each change, and gestures of knobs.
+// Undo and redo of the user's changes: the session before each of them, and gestures of knobs.
 #pragma once
 
 #include <cstdint>
@@ -16,12 +16,12 @@ class Undo {
  public:
   explicit Undo(const Store& store);
 
-  // The user is about to change something, now or from the given session on.
+  // The user is about to change something. `before`: the session that undo brings back.
   History::Sessions changing() { return changing(last_session()); }
   History::Sessions changing(Session before) { return history_.changing(std::move(before)); }
-  // Where an undo or redo goes that is still running, else what the store holds.
+  // The target of an undo or redo that is still running, else what the store holds.
   Session last_session() const { return going_to_ ? *going_to_ : store_.session(); }
-  // Edits a part of the store, and of the session that an undo or redo is on its way to.
+  // Edits a part of the store. If an undo or redo is running, its target gets the same edit.
   template <typename Held, typename Part>
   History::Sessions edit(Held& held, Part Session::*part, auto&& change, bool is_step = true) {
     History::Sessions forgotten;

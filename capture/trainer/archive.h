@@ -35,7 +35,7 @@ class ArchiveWriter {
   std::string bytes_;
 };
 
-// Sizes must be those of the object that reads. Throws Error.
+// The saved sizes must equal those of the object that is restored. Throws Error.
 class ArchiveReader {
  public:
   explicit ArchiveReader(std::string_view bytes) : rest_(bytes) {}

@@ -1,4 +1,4 @@
-// A barrier for threads that meet a thousand times a second: to wake a sleeping thread would take longer than to wait.
+// A barrier for threads that meet a thousand times a second: waking a sleeping thread would take too long.
 #pragma once
 
 #include <atomic>

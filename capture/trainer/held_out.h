@@ -7,8 +7,8 @@
 
 namespace coil::capture {
 
-// From every 8 s (or from the whole of a shorter take), half a second, at most a sixteenth, whose level is nearest to
-// that of the whole.
+// From every 8 s, the half second whose level is nearest to that of all 8 s. A take that is shorter gives a part of at
+// most a sixteenth of it.
 std::vector<Span> held_out_spans(const Take& take, double sample_rate_hz);
 
 }  // namespace coil::capture

@@ -24,7 +24,7 @@ void place_filter_modes(const ParameterMap& map, double sample_rate_hz, float* p
   for (size_t n = 0; n < modes; ++n) {
     const double bend_hz = (kLowestHz + kBendHz) * std::exp(octaves * (double(n) + 0.5) / double(modes));
     const double hz = bend_hz - kBendHz, gap_hz = bend_hz * octaves / double(modes);
-    const double decay = kBreadth * std::numbers::pi * gap_hz / sample_rate_hz;  // a frame
+    const double decay = kBreadth * std::numbers::pi * gap_hz / sample_rate_hz;  // per frame
     p[at.log_dt + n] = float(std::log(2 * decay));
     p[at.log_A_real + n] = float(std::log(0.5));
     p[at.A_imag + n] = float(2 * std::numbers::pi * hz / sample_rate_hz / (2 * decay));

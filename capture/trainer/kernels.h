@@ -138,7 +138,7 @@ struct Kernels {
 
   // rest = tanh(shift), `count` vectors
   void (*rest)(const T* shift, T* rest, size_t count);
-  // x, out: [kBlockFrames]; state: [layer][d][pairs][kStates], updated. derivative: of the states, which it resembles,
+  // x, out: [kBlockFrames]; state: [layer][d][pairs][kStates], updated. derivative: of the states, in the same layout,
   // updated; or null.
   void (*forward)(const Weights<T>&, const Conditions<T>&, const T* x, T* out, T* state, T* derivative, Tape<T>&);
   // out_gradient: [kBlockFrames]; adjoint: [layer][d][pairs][kAdjoints], updated backwards. Adds to `gradient`, which

@@ -41,7 +41,7 @@ class LaneGroup {
   void set_lane(size_t lane, const T* parameters, std::span<const double> knobs, double weight);
   void prepare();  // call after all calls of set_lane
   void clear_state(size_t lane);
-  // Takes over what the lanes of another group remember, whose segments may be of another length.
+  // Copies the states of another group, whose segments may have another length.
   void continue_from(LaneGroup& other);
 
   // [frame][lane], of the next segment. counts: 1 where a frame is scored, else 0.

@@ -46,8 +46,8 @@ Optimiser::Optimiser(const ParameterMap& map, std::vector<float> parameters, dou
   bound_time_constants();
 }
 
-// The last matrix is divided by the rows of the film vector that it changes (d_model rows each), because SOAP's bases
-// for hundreds of rows would cost more than everything else.
+// The last matrix is split into blocks of d_model rows, because SOAP's bases for hundreds of rows would cost more than
+// everything else.
 void Optimiser::add_slow_matrices() {
   const SlowMap& slow = map_.slow_path;
   add_matrix(map_.slow + slow.in_weight, SlowMap::hidden, slow.inputs);

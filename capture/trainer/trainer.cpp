@@ -41,8 +41,8 @@ constexpr double kFirstStage = 0.15, kFirstStageFrames = 2.5e7;             // o
 constexpr double kUnscoredSeconds = 0.17;  // at the start of a lane that begins inside a take
 constexpr double kInputRms = 0.25;         // of the network's input; its target has rms 1
 constexpr double kLeastEnergy = 1e-3;      // of the batch: quieter batches have less weight
-// Looks at the held-out parts are first at growing distances and at least this often; but not too often, since each
-// takes a hundredth of a second.
+// The held-out error is measured at growing intervals, about kLooks times. Each measurement takes a hundredth of a
+// second, so the intervals have a least length.
 constexpr double kLooks = 30, kLaterLooks = 1.25;
 constexpr double kFirstLookFrames = 3e6, kFirstLookSeconds = 0.4, kBetweenLooksFrames = 6e6, kBetweenLooksSeconds = 0.4;
 constexpr double kWarmUpTimes = 3;  // times the slowest time constant, before a held-out part
@@ -85,7 +85,7 @@ std::string_view undamaged(std::string_view saved) {
   return saved;
 }
 
-// Aligns hops: a lane, a held-out part and the model that plays the take from its start must have the same hops.
+// A lane, a held-out part and the model that plays the take from its start must have the same hops.
 size_t begin_of_hop(size_t frame) { return frame - frame % SlowMap::kHopFrames; }
 
 // For a take that has grown: its previous length, and what was held out of it.
@@ -94,8 +94,8 @@ struct HeldOutBefore {
   std::vector<Span> spans;
 };
 
-// Without these weights (and their gradients), the slow path's states are linear and time-invariant in what is fed to
-// them.
+// Without these weights (and their gradients), the slow path's states are a linear, time-invariant function of their
+// input.
 template <class T>
 void make_time_invariant(const ParameterMap& map, std::vector<T>& values) {
   if (map.slow_path.size == 0) return;

@@ -18,6 +18,8 @@
 #include "dsp/denormals.h"
 #include "dsp/model_processor.h"
 #include "base/error.h"
+#include "base/text.h"
+#include "ssm/machine/row_threads.h"
 #include "ssm/measure/roofline.h"
 #include "ssm/run/stream.h"
 
@@ -33,7 +35,7 @@ struct BenchOptions {
   std::vector<size_t> blocks;
   std::string target, weights = "f32";
   double seconds = 1;
-  int window = 0;
+  int window = 0, threads = 1;
   bool json = false;
 };
 
@@ -52,11 +54,12 @@ size_t weight_bytes(const ssm::Model& model) {
 // A stream that processes some noise repeatedly; or tokens, of which only the last in a block gives logits.
 class Player {
  public:
-  Player(std::shared_ptr<const ssm::Model> model, size_t largest_block)
+  Player(std::shared_ptr<const ssm::Model> model, size_t largest_block, ssm::RowThreads* threads)
       : stream_(model),
         d_input_(takes_tokens(*model) ? 0 : static_cast<size_t>(model->config().d_input)),
         d_output_(static_cast<size_t>(model->config().d_output)),
         frames_(std::max<size_t>(4096, largest_block)) {
+    stream_.use_threads(threads);
     std::mt19937 random(1);
     std::normal_distribution<float> noise(0.0f, 0.2f);
     in_.resize(frames_ * d_input_);
@@ -185,9 +188,11 @@ Json to_json(const Subject& subject) {
   return result;
 }
 
-void print_speeds(const std::vector<Subject>& subjects, const std::vector<TargetSpeed>& targets) {
-  std::printf("One thread, median of %zu rounds. Floor: the arithmetic of a frame at the speed measured here,\n",
-              kRounds);
+void print_speeds(const std::vector<Subject>& subjects, const std::vector<TargetSpeed>& targets, int threads) {
+  const std::string streams =
+      threads > 1 ? counted(threads, "thread") + " for a language model's products, else one" : "One thread";
+  std::printf("%s, median of %zu rounds. Floor: one thread's, the arithmetic of a frame at the speed measured here,\n",
+              streams.c_str(), kRounds);
   for (const TargetSpeed& target : targets) {
     std::printf("  %s: %.1f GMAC/s, %.3f ns an exponential\n", target.target.name(), 1 / target.speed.mac_ns,
                 target.speed.exp_ns);
@@ -235,6 +240,7 @@ void run_bench(const BenchOptions& options, const std::string& command_line) {
   std::vector<TargetSpeed> targets;
   for (const ssm::Target& target : targets_named(options.target))
     targets.push_back({target.with(ssm::weight_format_from_name(options.weights)), ssm::measure_arithmetic(target)});
+  ssm::RowThreads threads(static_cast<size_t>(options.threads));
   std::vector<Subject> subjects;
   for (const std::string& name : options.models) {
     for (const TargetSpeed& target : targets)
@@ -245,7 +251,8 @@ void run_bench(const BenchOptions& options, const std::string& command_line) {
     if (blocks.empty())
       blocks = takes_tokens(*subject.model) ? std::vector<size_t>{1, 64} : std::vector<size_t>{1, 16, 64, 256, 1000};
     for (const size_t block : blocks) subject.timings.push_back({block, 1, {}});
-    subject.player = std::make_unique<Player>(subject.model, *std::max_element(blocks.begin(), blocks.end()));
+    subject.player = std::make_unique<Player>(subject.model, *std::max_element(blocks.begin(), blocks.end()),
+                                              options.threads > 1 ? &threads : nullptr);
     subject.weights_ns = ssm::measure_read_ns(weight_bytes(*subject.model));
   }
   measure(subjects, targets, options.seconds);
@@ -261,7 +268,7 @@ void run_bench(const BenchOptions& options, const std::string& command_line) {
     print_json(report);
   } else {
     print_text(about);
-    print_speeds(subjects, targets);
+    print_speeds(subjects, targets, options.threads);
     print_table(subjects, false);
     print_table(subjects, true);
   }
@@ -295,6 +302,7 @@ CLI::App* setup_bench(CLI::App& app, const std::string& command_line, int& exit_
       ->type_name("NAME");
   add_window_option(*command, options->window);
   add_weights_option(*command, options->weights);
+  add_threads_option(*command, options->threads);
   command->add_option("--seconds", options->seconds, "Time per measurement")
       ->type_name("SECONDS")
       ->check(CLI::Range(0.001, 1e6))

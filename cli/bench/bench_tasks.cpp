@@ -5,6 +5,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <random>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -25,15 +26,18 @@ struct TaskOptions {
   bool json = false;
 };
 
-// Steps up to `until`, and how many of them were right since the row before.
+// Answers up to the length `until`, and how many of them were right since the row before.
 struct Row {
-  uint64_t until = 0, steps = 0, right = 0;
-  double share() const { return double(right) / double(steps); }
+  uint64_t until = 0, answers = 0, right = 0;
+  double share() const { return double(right) / double(answers); }
 };
+
+using Model = std::shared_ptr<const ssm::Model>;
+using Rows = std::vector<Row>;
 
 // The parity of bits: token 2 begins, 0 and 1 are bits; after each, the likelier of 0 and 1 says whether the number of
 // ones so far is odd.
-std::vector<Row> run_parity(const std::shared_ptr<const ssm::Model>& model, const TaskOptions& options) {
+Rows run_parity(const Model& model, const TaskOptions& options) {
   constexpr size_t kBlock = 1024, kVocab = 3;
   constexpr int32_t kBegin = 2;
   constexpr uint64_t kFirstRow = 64;
@@ -42,7 +46,7 @@ std::vector<Row> run_parity(const std::shared_ptr<const ssm::Model>& model, cons
   stream.process_tokens(std::vector<int32_t>{kBegin}, {});
   std::vector<int32_t> bits;
   std::vector<float> logits;
-  std::vector<Row> rows;
+  Rows rows;
   int32_t odd = 0;
   for (uint64_t done = 0, begin = 0; done < options.steps; begin = done) {
     const uint64_t until = std::min(options.steps, std::max(kFirstRow, 4 * begin));
@@ -64,20 +68,101 @@ std::vector<Row> run_parity(const std::shared_ptr<const ssm::Model>& model, cons
   return rows;
 }
 
+// Answers of one sequence after another, each through a stream of its own; every length is twice the one before.
+// make(length) gives the tokens, and the answers that the last tokens ask for.
+struct Sequence {
+  std::vector<int32_t> tokens, answers;
+};
+template <class Make>
+Rows run_lengths(const Model& model, uint64_t shortest, uint64_t longest, const Make& make) {
+  constexpr uint64_t kTokens = 1 << 22, kFewest = 4, kMost = 32;
+  const size_t vocab = size_t(model->config().d_output);
+  ssm::Stream stream(model);
+  Rows rows;
+  for (uint64_t length = shortest; length <= longest; length *= 2) {
+    Row row{length, 0, 0};
+    for (uint64_t i = 0; i < std::clamp(kTokens / length, kFewest, kMost); ++i) {
+      throw_if_interrupted();
+      const Sequence sequence = make(size_t(length));
+      std::vector<float> logits(sequence.answers.size() * vocab);
+      stream.reset();
+      stream.process_tokens(sequence.tokens, logits);
+      for (size_t a = 0; a < sequence.answers.size(); ++a) {
+        const auto first = logits.begin() + std::ptrdiff_t(a * vocab), end = first + std::ptrdiff_t(vocab);
+        row.right += std::max_element(first, end) - first == sequence.answers[a];
+      }
+      row.answers += sequence.answers.size();
+    }
+    rows.push_back(row);
+  }
+  return rows;
+}
+
+// A whole number below `end`, equal on every machine.
+uint64_t below(std::mt19937_64& random, uint64_t end) { return random() % end; }
+
+// Token 0 is among others (1 to 15) once, and comes again at the end. The answer is the token that followed it.
+Rows run_induction(const Model& model, const TaskOptions& options) {
+  constexpr uint64_t kShortest = 64;
+  std::mt19937_64 random(options.seed);
+  return run_lengths(model, kShortest, options.steps, [&](size_t length) {
+    Sequence sequence{std::vector<int32_t>(length), {}};
+    for (int32_t& token : sequence.tokens) token = 1 + int32_t(below(random, 15));
+    const size_t first = below(random, length - 2);
+    sequence.tokens[first] = sequence.tokens.back() = 0;
+    sequence.answers = {sequence.tokens[first + 1]};
+    return sequence;
+  });
+}
+
+// 16 tokens (1 to 14) at random places among noise (0), then token 15 asks 16 times for the next of them.
+Rows run_copying(const Model& model, const TaskOptions& options) {
+  constexpr uint64_t kShortest = 64;
+  constexpr size_t kCopied = 16;
+  constexpr int32_t kAsk = 15;
+  std::mt19937_64 random(options.seed);
+  return run_lengths(model, kShortest, options.steps, [&](size_t length) {
+    Sequence sequence{std::vector<int32_t>(length + kCopied, 0), {}};
+    std::set<size_t> places;
+    while (places.size() < kCopied) places.insert(below(random, length));
+    for (const size_t place : places) sequence.answers.push_back(1 + int32_t(below(random, 14)));
+    auto next = sequence.answers.begin();
+    for (const size_t place : places) sequence.tokens[place] = *next++;
+    std::fill(sequence.tokens.end() - kCopied, sequence.tokens.end(), kAsk);
+    return sequence;
+  });
+}
+
+struct Task {
+  const char* name;
+  int vocab;
+  Rows (*run)(const Model& model, const TaskOptions& options);
+};
+constexpr Task kTasks[] = {{"parity", 3, run_parity}, {"induction", 16, run_induction}, {"copying", 16, run_copying}};
+
+const Task& task_of(const ssm::Model& model, const std::string& name) {
+  const ssm::ModelConfig& config = model.config();
+  const auto found = std::ranges::find(kTasks, model.card().task, &Task::name);
+  if (found == std::end(kTasks))
+    throw Failure(kModelFailed, name + ": its card must say \"task\": \"parity\", \"induction\" or \"copying\"");
+  if (!config.embedding || config.embedding->vocab != found->vocab || config.d_output != found->vocab)
+    throw Failure(kModelFailed, name + ": for " + found->name + ", its vocabulary must have " +
+                                    std::to_string(found->vocab) + " tokens");
+  return *found;
+}
+
 void run_tasks(const TaskOptions& options) {
   Json report = Json::array();
   for (const std::string& name : options.models) {
     const auto model = load_model(name);
-    const ssm::ModelConfig& config = model->config();
-    if (model->card().task != "parity" || !config.embedding || config.embedding->vocab != 3 || config.d_output != 3)
-      throw Failure(kModelFailed,
-                    name + ": its card must say \"task\": \"parity\", and its vocabulary must have 3 tokens");
-    const std::vector<Row> rows = run_parity(model, options);
+    const Task& task = task_of(*model, name);
+    const Rows rows = task.run(model, options);
     Json lengths = Json::array();
-    for (const Row& row : rows) lengths.push_back({{"until", row.until}, {"steps", row.steps}, {"right", row.share()}});
-    report.push_back({{"model", name}, {"task", "parity"}, {"lengths", lengths}});
+    for (const Row& row : rows)
+      lengths.push_back({{"until", row.until}, {"steps", row.answers}, {"right", row.share()}});
+    report.push_back({{"model", name}, {"task", task.name}, {"lengths", lengths}});
     if (options.json) continue;
-    std::printf("%s: parity\n%14s %10s\n", name.c_str(), "until step", "right");
+    std::printf("%s: %s\n%14s %10s\n", name.c_str(), task.name, "until step", "right");
     for (const Row& row : rows) std::printf("%14llu %9.4f%%\n", (unsigned long long)(row.until), 100 * row.share());
   }
   if (options.json) std::printf("%s\n", report.dump(2).c_str());
@@ -88,19 +173,22 @@ void run_tasks(const TaskOptions& options) {
 CLI::App* setup_bench_tasks(CLI::App& bench, int& exit_code) {
   CLI::App* command = bench.add_subcommand("tasks", "How long a small model is right at a task that needs memory");
   command->footer(
-      "MODEL is trained on the parity of bits (train/tasks). Its stream gets random bits; each line has the share of "
+      "MODEL is trained on one of the tasks in train/tasks, which its card names. Parity of bits: each line has the "
+      "share of right\n"
+      "answers since the line before; half is chance. Induction heads and selective copying: each line has the share "
+      "of "
       "right answers\n"
-      "since the line before. Half is chance.\n"
+      "in sequences of that length.\n"
       "Exit codes: 0 measured, 2 wrong options, 3 a model cannot be loaded or is for no such task, 130 interrupted.");
   auto options = std::make_shared<TaskOptions>();
   command->add_option("models", options->models, "Model files with a card that states the task")
       ->required()
       ->type_name("MODEL");
-  command->add_option("--steps", options->steps, "How many bits")
+  command->add_option("--steps", options->steps, "How many bits, or the longest sequence")
       ->type_name("N")
       ->check(CLI::Range(uint64_t{1}, uint64_t{1} << 40))
       ->capture_default_str();
-  command->add_option("--seed", options->seed, "Of the bits")->capture_default_str();
+  command->add_option("--seed", options->seed, "Of the random tokens")->capture_default_str();
   command->add_flag("--json", options->json, "As one JSON list");
   command->callback([options, &exit_code] {
     run_tasks(*options);

@@ -29,6 +29,7 @@
 #include "cli/tokens/token_output.h"
 #include "cli/tokens/tokenizer.h"
 #include "cli/tokens/utf8.h"
+#include "ssm/machine/row_threads.h"
 #include "ssm/model/safetensors.h"
 #include "ssm/run/stream.h"
 
@@ -40,7 +41,7 @@ constexpr const char *kNextToken = "next_token", *kTokensSeen = "tokens_seen", *
 struct GenerateOptions {
   std::string model, tokens = "-", text = "-", sound, state, weights = "f32";
   bool as_text = false;
-  int count = 16, window = 0, top_k = 0, rate_hz = 0;
+  int count = 16, window = 0, top_k = 0, rate_hz = 0, threads = 1;
   double temperature = 0, top_p = 1;
   uint64_t seed = 0;
   std::vector<int> stops;
@@ -261,7 +262,9 @@ int run_generate(const GenerateOptions& options) {
   const int vocab = config.embedding->vocab;
   std::optional<Tokenizer> tokenizer;
   if (options.as_text) tokenizer.emplace(open_tokenizer(checkpoint, vocab));
+  ssm::RowThreads threads(static_cast<size_t>(options.threads));
   ssm::Stream stream(model);
+  if (options.threads > 1) stream.use_threads(&threads);
   Position position = resume(options.state, stream);
   const bool begins = position.seen == 0;
   const std::string prompt = read_prompt(tokenizer ? options.text : options.tokens);
@@ -348,6 +351,7 @@ CLI::App* setup_generate(CLI::App& app, int& exit_code) {
       ->type_name("FILE");
   add_window_option(*command, options->window);
   add_weights_option(*command, options->weights);
+  add_threads_option(*command, options->threads);
   command->callback([options, text, &exit_code] {
     options->as_text = text->count() > 0;
     exit_code = run_generate(*options);

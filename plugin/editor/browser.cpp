@@ -30,7 +30,7 @@ juce::String kind_of(const LibraryEntry& entry) {
   return tags.isEmpty() ? kind : kind + ": " + tags;
 }
 
-// The folder of a pack, as one place with all that is in it; other folders are places of their own.
+// A pack is one place, with all its folders; every other folder is a place of its own.
 juce::String top_of(const juce::String& folder) {
   if (!folder.startsWith(kPackPlace)) return folder;
   return kPackPlace + folder.fromFirstOccurrenceOf(kPackPlace, false, false).upToFirstOccurrenceOf("/", false, false);
@@ -261,7 +261,7 @@ std::vector<LibraryEntry> Browser::entries_of(const Place& place) {
   return entries;
 }
 
-// The tags of what is listed, the most frequent first; a tag that all or only one of the entries have filters nothing.
+// The tags of what is listed, the most frequent first. A tag of all entries or of only one would filter nothing.
 void Browser::fill_tags() {
   std::map<juce::String, int> counts;
   for (const auto& entry : shown_)
@@ -496,7 +496,7 @@ void Browser::resized() {
   description_.setBounds(details);
 }
 
-// As many as fit into two rows.
+// Shows as many tags as fit into two rows.
 void Browser::layout_tags() {
   const auto font = theme::font(theme::kTextSmall);
   auto row = tags_area_.withHeight(kTagHeight);

@@ -11,7 +11,7 @@ class Dial final : public juce::Slider {
  public:
   explicit Dial(juce::Colour colour);
 
-  // The value at which the arc starts; default: the lower end of the range.
+  // The value at which the arc begins; by default the lower end of the range.
   void set_origin(double value);
   // Shows a thin inner arc, 0 to 1 (for the gate: how far it is open); default: none.
   void set_activity(float part);

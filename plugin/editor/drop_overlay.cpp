@@ -25,7 +25,7 @@ void DropOverlay::show(const juce::String& file_name, const juce::String& verb, 
 }
 
 void DropOverlay::paint(juce::Graphics& g) {
-  constexpr float kCover = 0.88f, kBorder = 2, kCoil = 54;
+  constexpr float kCover = 0.94f, kBorder = 2, kCoil = 54;
   const auto colour = welcome_ ? theme::kCopper : theme::kError;
   const auto area = getLocalBounds().toFloat();
   g.fillAll(theme::kBackground.withAlpha(kCover));

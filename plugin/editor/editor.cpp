@@ -624,12 +624,14 @@ bool Editor::keyPressed(const juce::KeyPress& key) {
     return key.isKeyCode(code) && mods.withoutMouseButtons() == wanted;
   };
   using Mods = juce::ModifierKeys;
-  // The open browser's keys also work while the window itself has the focus.
+  // The keys of panel and browser also work while the window itself has the focus.
+  if (save_panel_.isVisible()) return (key == juce::KeyPress::escapeKey && (close_save_panel(), true));
   if (browser_.isVisible() && !pack_page_.isVisible() && browser_.handle_key(key)) return true;
   if (key == juce::KeyPress::escapeKey) {
     if (message_.isVisible()) return close_message(), true;
     if (pack_page_.isVisible()) return close_pack_page(), true;
     if (tuner_page_.isVisible()) return switch_tuner(false), true;
+    if (learn_page_.isVisible()) return close_learn_page(), true;
     if (level_page_.isVisible()) return close_level_page(), true;
     if (cabinet_page_.isVisible()) return close_cabinet_page(), true;
     if (stage_page_.isVisible()) return close_stage_page(), true;

@@ -45,7 +45,7 @@ class Editor final : public juce::AudioProcessorEditor,
   void open_file_dialog();
   void open_learn_page();
   void close_learn_page();
-  void open_cabinet_page(int stage = dsp::kTailStage);  // of the two, the stage that was chosen
+  void open_cabinet_page(int stage = dsp::kTailStage);  // `stage`: which of the two tiles was clicked
   void close_cabinet_page();
   void open_stage(int number);  // the page of a tile
   void close_stage_page();
@@ -134,7 +134,7 @@ class Editor final : public juce::AudioProcessorEditor,
   juce::TooltipWindow tooltips_;
 
   std::unique_ptr<juce::FileChooser> file_chooser_;
-  juce::String shown_problem_, closed_problem_;  // in the message bar; closed_: closed by the user
+  juce::String shown_problem_, closed_problem_;  // in the message bar; closed by the user
   juce::String shown_learning_;                  // the target that waits for MIDI
   juce::Component::SafePointer<juce::Component> last_focused_;
   float said_for_s_ = 0;  // remaining time of the message; 0: none

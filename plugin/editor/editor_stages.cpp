@@ -1,4 +1,4 @@
-// The window's part for the chain: joins the row of stages and the page of a stage to the processor.
+// The part of the window for the chain: connects the row of stages and the page of a stage to the processor.
 #include <algorithm>
 
 #include "plugin/editor/editor.h"
@@ -89,7 +89,7 @@ void Editor::update_stages() {
   for (int i = 0; i < kMicrophones; ++i)
     if (const auto name = processor_.microphone(i).name; name.isNotEmpty()) cabinet.add(name);
   const int slot = processor_.active_slot();
-  const auto model = processor_.model(slot);  // a preset's name says less
+  const auto model = processor_.model(slot);  // its name says more than that of the preset
   const auto name = model ? from_utf8(model->card().name) : juce::String();
   stage_row_.show(stages, name.isEmpty() ? processor_.status(slot).name : name, cabinet.joinIntoString(", "));
   stage_row_.show_open(open_stage_);
@@ -102,7 +102,7 @@ void Editor::update_stages() {
   stage_page_.show(open_stage_, stage, name_of(*status), status->message);
 }
 
-// A file that is dropped on the row becomes a stage; false: it was dropped elsewhere, or is none.
+// A file that is dropped on the row becomes a stage. Returns false if it was dropped elsewhere, or cannot be a stage.
 bool Editor::drop_on_stages(const juce::File& file, juce::Point<int> position) {
   const auto place = stage_row_.getLocalPoint(this, position);
   if (!stage_row_.isShowing() || !stage_row_.getLocalBounds().contains(place)) return false;

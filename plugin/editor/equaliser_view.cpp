@@ -61,7 +61,7 @@ void EqualiserView::Handle::end() {
   for (auto* parameter : std::exchange(held_, {})) parameter->endChangeGesture();
 }
 
-// A host that writes automation while something is touched hears of what moves, and of nothing else.
+// Hosts write automation while a parameter is touched. So only the parameters that move are reported as touched.
 void EqualiserView::Handle::move(float across, float up, float q) {
   const auto by = [this](juce::RangedAudioParameter* parameter, float part) {
     if (!parameter || part == 0) return;

@@ -24,7 +24,7 @@ class EqualiserView final : public juce::Component, public juce::SettableTooltip
   static constexpr int kCabinetPoints = 160;
 
  private:
-  // A handle: horizontal is frequency, vertical is gain (if the band has one), the wheel is Q.
+  // Dragging it sideways moves the frequency, up and down the gain, if there is one; the wheel moves Q.
   class Handle final : public juce::Component, public juce::SettableTooltipClient {
    public:
     Handle(EqualiserView& view, const juce::String& name, const juce::String& sign, juce::RangedAudioParameter& hz,

@@ -1,4 +1,4 @@
-// The top of the window: logo, model with previous and next, slots, undo, bypass, menu.
+// The top of the window: logo, model with previous and next, slots, snapshots, undo, pages, bypass, menu.
 #pragma once
 
 #include <juce_audio_processors/juce_audio_processors.h>

@@ -35,7 +35,7 @@ KnobFrame::KnobFrame(const juce::String& name, juce::Colour colour) : dial_(colo
   value_.onEditorHide = [this] {
     const auto* now = juce::Component::getCurrentlyFocusedComponent();
     if (dial_.isShowing() && (!now || value_.isParentOf(now)))
-      dial_.grabKeyboardFocus();  // unless a click moved the focus elsewhere
+      dial_.grabKeyboardFocus();  // unless a click has moved the focus elsewhere
   };
   value_.onTextChange = [this] {
     const juce::Slider::ScopedDragNotification gesture(dial_);

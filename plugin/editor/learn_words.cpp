@@ -35,7 +35,7 @@ LearnWords before_it_begins(const LearnConnection& connection) {
   return words;
 }
 
-// No learning progress for a while, although there is something to learn from.
+// Whether learning has made no progress for a while, although there is something to learn from.
 bool waits_for_processor(const LearnStatus& status) {
   constexpr double kLongS = 8, kEnoughS = 5;
   const double last_s = status.curve.empty() ? kEnoughS : status.curve.back().seconds;

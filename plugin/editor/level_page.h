@@ -1,5 +1,5 @@
-// The page of the input level: what full scale of the interface is in volts, measured with a known tone, and what the
-// model was made for.
+// The page of the input level: the interface's full scale in dBu, set or measured with a known tone, and the level that
+// the model was made for.
 #pragma once
 
 #include <juce_audio_processors/juce_audio_processors.h>

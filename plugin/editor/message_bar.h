@@ -1,4 +1,4 @@
-// One line below the header: an error, or a confirmation.
+// A message below the header: an error, a warning or a confirmation.
 #pragma once
 
 #include <juce_gui_basics/juce_gui_basics.h>

@@ -34,10 +34,9 @@ Words words_for(const SlotStatus& status, const juce::String& session_problem) {
               kOpen};
     default:
       return {"Drop a model here",
-              "A .safetensors file, a saved preset or a capture (.nam, AIDA-X, Proteus), or choose one of those that "
+              "A .safetensors file, a saved preset or a capture (.nam, Proteus, AIDA-X), or choose one of those that "
               "come with Coil. An amplifier needs a cabinet after it (Ctrl+E). Ctrl+I sets the level of your "
-              "interface, Ctrl+L "
-              "learns a device of your own. Until then the sound passes through.",
+              "interface, Ctrl+L learns a device of your own. Until then the sound passes through.",
               kBrowse, kOpen};
   }
 }

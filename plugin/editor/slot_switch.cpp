@@ -1,4 +1,4 @@
-// Drawing and texts of the A/B switch.
+// Drawing and texts of the switch.
 #include "plugin/editor/slot_switch.h"
 
 #include "plugin/editor/theme.h"

@@ -1,4 +1,4 @@
-// The switch between the two models, A and B.
+// The switch between the two slots, 1 and 2.
 #pragma once
 
 #include <juce_gui_basics/juce_gui_basics.h>

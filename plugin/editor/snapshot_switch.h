@@ -1,4 +1,4 @@
-// The switch of the snapshots A to D: a click recalls, or stores into an empty one.
+// The switch of the snapshots A to D. A click recalls one, or stores the sound if it is empty.
 #pragma once
 
 #include <juce_gui_basics/juce_gui_basics.h>

@@ -77,7 +77,7 @@ void StagePage::show(int number, std::shared_ptr<const FurtherStage> stage, cons
   number_ = number;
   stage_ = std::move(stage);
   title_.setText(name, juce::dontSendNotification);
-  problem_.setText(problem, juce::dontSendNotification);
+  problem_.setText(capitalised(problem), juce::dontSendNotification);
   problem_.setTooltip(problem);
   problem_.setVisible(problem.isNotEmpty());
   for (juce::Component* child : std::initializer_list<juce::Component*>{&title_, &power_, &remove_, &close_})

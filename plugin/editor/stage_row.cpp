@@ -110,7 +110,7 @@ void StageRow::show(const std::vector<StageStatus>& stages, const juce::String& 
   }
   const int selected = selected_;
   std::erase_if(tiles_, [&](const auto& item) { return index_of(item.first) < 0; });
-  selected_ = selected;  // when a tile with the focus goes, another one gets it
+  selected_ = selected;  // erasing the tile with the focus has selected another one
   for (const int number : order_) {
     auto& made = tiles_[number];
     if (made) continue;
@@ -131,12 +131,16 @@ void StageRow::show(const std::vector<StageStatus>& stages, const juce::String& 
     if (stage.number == dsp::kTailStage) named.name = cabinet;
     show_one(stage.number, stage.kind, name_of(named), stage.message);
   }
-  if (std::exchange(selects_added_, selects_added_ && added.empty()) && !added.empty()) selected_ = added.back();
+  const bool was_asked = selects_added_ && !added.empty();
+  if (was_asked) {
+    selects_added_ = false;
+    selected_ = added.back();
+  }
   if (index_of(selected_) < 0)
     selected_ = order_[static_cast<size_t>(std::min(selected_index, static_cast<int>(order_.size()) - 1))];
   lay_out();
-  if (had_focus || (!added.empty() && added.back() == selected_ && isShowing() && hasKeyboardFocus(true)))
-    focus(index_of(selected_));
+  const auto* peer = getPeer();
+  if (had_focus || (was_asked && peer && peer->isFocused())) focus(index_of(selected_));
   repaint();
 }
 

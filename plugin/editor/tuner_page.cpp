@@ -11,7 +11,7 @@ namespace coil::plugin {
 namespace {
 
 constexpr float kLookEverySeconds = 0.06f, kForgottenSeconds = 1.5f;
-constexpr double kFollow = 0.5;  // of the way to what was heard last, at each look
+constexpr double kFollow = 0.5;  // how far each look moves the needle towards the latest reading
 constexpr int kStrobeBands = 3, kStripes = 5;
 constexpr float kMostCents = 50;
 

@@ -27,7 +27,7 @@ class TunerPage final : public juce::Component {
   static constexpr double kLowestA4_hz = 415, kHighestA4_hz = 466;
 
  private:
-  // What is shown, with what was heard last until it is old.
+  // What is shown: the last reading, until it is too old.
   struct Shown {
     dsp::TunedNote note;
     double hz = 0, cents = 0;  // smoothed

@@ -10,10 +10,21 @@ namespace {
 constexpr const char* kPlaceKey = "window";
 constexpr int kDropoutsMs = 1000;
 
-// Only opening it again tells why it did not open.
+// A card that is unplugged while it plays stays the current device, and says why it has stopped.
+bool has_stopped(const juce::AudioDeviceManager& manager) {
+  auto* device = manager.getCurrentAudioDevice();
+  return device && !device->isPlaying() && device->getLastError().isNotEmpty();
+}
+
 juce::String trouble_text(juce::AudioDeviceManager& manager) {
   DeviceTrouble trouble;
   trouble.type = manager.getCurrentAudioDeviceType();
+  if (has_stopped(manager)) {
+    auto* device = manager.getCurrentAudioDevice();
+    trouble.name = device->getName();
+    trouble.error = device->getLastError();
+    return words_for(trouble);
+  }
   auto setup = manager.getAudioDeviceSetup();
   trouble.name = setup.outputDeviceName.isNotEmpty() ? setup.outputDeviceName : setup.inputDeviceName;
   if (auto* type = manager.getCurrentDeviceTypeObject()) {
@@ -21,6 +32,7 @@ juce::String trouble_text(juce::AudioDeviceManager& manager) {
     trouble.any_devices = !outputs.isEmpty() || !inputs.isEmpty();
     if (trouble.name.isEmpty() && !outputs.isEmpty()) trouble.name = setup.outputDeviceName = outputs[0];
   }
+  // Only opening it again tells why it did not open.
   if (trouble.any_devices && trouble.name.isNotEmpty()) trouble.error = manager.setAudioDeviceSetup(setup, false);
   return words_for(trouble);
 }
@@ -74,13 +86,14 @@ void DeviceBar::changeListenerCallback(juce::ChangeBroadcaster*) {
 void DeviceBar::update() {
   const bool muted = muted_.getValue();
   auto& manager = holder_.deviceManager;
-  if (manager.getCurrentAudioDevice())
+  if (manager.getCurrentAudioDevice() && !has_stopped(manager))
     trouble_.clear();
   else if (trouble_.isEmpty())
     trouble_ = trouble_text(manager);
-  const juce::String text = trouble_.isNotEmpty() ? trouble_
-                            : muted ? juce::String("The input is muted: a microphone near loudspeakers would howl")
-                                    : device_text(manager);
+  const juce::String text =
+      trouble_.isNotEmpty() ? trouble_
+      : muted ? juce::String("The input is muted: press Unmute to play. A microphone near loudspeakers would howl")
+              : device_text(manager);
   whole_text_ = text;
   fit_text();
   const auto colour = trouble_.isNotEmpty() ? theme::kError : muted ? theme::kWarning : theme::kTextFaint;
@@ -88,8 +101,12 @@ void DeviceBar::update() {
   mute_.setButtonText(muted ? "Unmute" : "Mute");
   mute_.setTooltip(muted ? "Lets the input in. With headphones, or without a microphone, nothing can howl"
                          : "Silences the input");
-  mute_.setColour(juce::TextButton::buttonColourId, muted ? theme::kCopper : theme::kRaised);
-  mute_.setColour(juce::TextButton::textColourOffId, muted ? theme::kBackground : theme::kText);
+  const auto light = [](juce::TextButton& button, bool lit) {  // what to press next
+    button.setColour(juce::TextButton::buttonColourId, lit ? theme::kCopper : theme::kRaised);
+    button.setColour(juce::TextButton::textColourOffId, lit ? theme::kBackground : theme::kText);
+  };
+  light(mute_, muted && trouble_.isEmpty());
+  light(settings_, trouble_.isNotEmpty());
 }
 
 // A narrow window shows only the error, without the remedy; the tooltip has both.

@@ -20,6 +20,8 @@ class DeviceBar final : public juce::Component,
   explicit DeviceBar(juce::StandalonePluginHolder& holder);
   ~DeviceBar() override;
 
+  const juce::String& text() const { return whole_text_; }  // also where the bar is too narrow for it
+
  private:
   void paint(juce::Graphics& g) override;
   void resized() override;

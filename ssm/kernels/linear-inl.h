@@ -9,6 +9,7 @@
 #include "hwy/highway.h"
 #include "ssm/kernels/kernels.h"
 #include "ssm/kernels/math-inl.h"
+#include "ssm/machine/row_threads.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace coil::ssm {
@@ -17,6 +18,9 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 inline constexpr size_t kGroup = kManyRegisters ? 4 : 2;
 inline constexpr size_t kSums = kManyRegisters ? 16 : 8;  // about as many as fit into the registers
+inline constexpr size_t kSharedWeights = 1 << 16;         // smaller products are not worth several threads
+inline constexpr size_t kItemsPerThread = 4;              // so that one that is interrupted does less
+inline constexpr size_t kLongColumns = 128;  // from here on, a tile's weights do not fit into the nearest cache
 
 // Loads a vector of weights as float32.
 template <class D, class V = hn::Vec<D>>
@@ -34,7 +38,7 @@ HWY_INLINE V LoadWeights(D d, const int8_t* HWY_RESTRICT from) {
   return hn::ConvertTo(d, hn::PromoteTo(di, hn::LoadU(hn::Rebind<int8_t, D>(), from)));
 }
 
-// Values that are the same for all tiles of one call.
+// Values that are the same for all tiles of one call, which computes the panels from `first` to before `end`.
 template <class Weight>
 struct LinearCall {
   const PackedLinear& w;
@@ -45,6 +49,7 @@ struct LinearCall {
   float* HWY_RESTRICT y;
   size_t y_stride;
   bool accumulate;
+  size_t first = 0, end = w.d_out / w.lanes;
 };
 
 // The initial value of a sum over the columns: without row factors the bias and the previous y, else 0.
@@ -108,8 +113,13 @@ HWY_INLINE void LinearTile(D d, const LinearCall<Weight>& call, size_t panel, si
 template <size_t kPanels, size_t kChains, size_t kStride, class D, class Weight>
 HWY_INLINE void LinearPanels(D d, const LinearCall<Weight>& call, size_t& panel, size_t frames) {
   constexpr size_t kFrames = HWY_MIN(HWY_MAX(kSums / (kPanels * kChains), 1), 8);
-  for (const size_t panels = call.w.d_out / call.w.lanes; panel + kPanels <= panels; panel += kPanels) {
+  constexpr size_t kTall = kFrames == 4 && kStride == 0 && kManyRegisters ? 6 : 0;
+  const bool tall = kTall != 0 && call.w.d_in >= kLongColumns;
+  for (; panel + kPanels <= call.end; panel += kPanels) {
     size_t t = 0;
+    if constexpr (kTall != 0)
+      for (; tall && t + kTall <= frames && t + 8 != frames; t += kTall)  // 8 are two tiles of 4
+        LinearTile<1, kPanels, kTall, kChains, kStride>(d, call, panel, t);
     for (; t + kFrames <= frames; t += kFrames) LinearTile<1, kPanels, kFrames, kChains, kStride>(d, call, panel, t);
     if constexpr (kFrames > 3)
       for (; t + 2 <= frames; t += 2) LinearTile<1, kPanels, 2, kChains, kStride>(d, call, panel, t);
@@ -120,7 +130,7 @@ HWY_INLINE void LinearPanels(D d, const LinearCall<Weight>& call, size_t& panel,
 template <size_t kChains, size_t kStride, class Weight>
 HWY_NOINLINE void LinearBlock(const LinearCall<Weight>& call, size_t frames) {
   WithTag(call.w.lanes, [&](auto d) HWY_ATTR {
-    size_t panel = 0;
+    size_t panel = call.first;
     if constexpr (kGroup == 4) LinearPanels<4, kChains, kStride>(d, call, panel, frames);
     LinearPanels<2, kChains, kStride>(d, call, panel, frames);
     LinearPanels<1, kChains, kStride>(d, call, panel, frames);
@@ -130,15 +140,14 @@ HWY_NOINLINE void LinearBlock(const LinearCall<Weight>& call, size_t frames) {
 // A single frame cannot reuse weights, but many rows hide the latency of the sums.
 template <size_t kGroups, size_t kPanels, size_t kChains, class D, class Weight>
 HWY_INLINE void LinearFramePanels(D d, const LinearCall<Weight>& call, size_t& panel) {
-  for (const size_t panels = call.w.d_out / call.w.lanes; panel + kGroups * kPanels <= panels;
-       panel += kGroups * kPanels)
+  for (; panel + kGroups * kPanels <= call.end; panel += kGroups * kPanels)
     LinearTile<kGroups, kPanels, 1, kChains, 0>(d, call, panel, 0);
 }
 
 template <size_t kChains, class Weight>
 HWY_NOINLINE void LinearFrame(const LinearCall<Weight>& call) {
   WithTag(call.w.lanes, [&](auto d) HWY_ATTR {
-    size_t panel = 0;
+    size_t panel = call.first;
     if constexpr (kChains == 1) LinearFramePanels<8 / kGroup, kGroup, kChains>(d, call, panel);
     if constexpr (kGroup == 4) LinearFramePanels<1, 4, kChains>(d, call, panel);
     LinearFramePanels<1, 2, kChains>(d, call, panel);
@@ -183,13 +192,33 @@ HWY_INLINE void LinearChains(const LinearCall<Weight>& call, size_t frames) {
 }
 
 template <class Weight>
-HWY_INLINE void LinearOf(const LinearCall<Weight>& call, size_t frames) {
-  if (call.w.dots) return LinearDots(call, frames);
+HWY_INLINE void LinearPart(const LinearCall<Weight>& call, size_t frames) {
   if constexpr (sizeof(Weight) == 4) {
     if (call.w.chains == 4) return LinearChains<4>(call, frames);
     if (call.w.chains == 2) return LinearChains<2>(call, frames);
   }
   LinearChains<1>(call, frames);
+}
+
+// Shares the panels of a large product, in whole groups, so that each row is computed as by one thread.
+template <class Weight>
+HWY_NOINLINE void LinearShared(RowThreads& threads, const LinearCall<Weight>& call, size_t frames) {
+  const size_t panels = call.end, groups = (panels + kGroup - 1) / kGroup;
+  const size_t items = HWY_MIN(groups, kItemsPerThread * threads.threads());
+  threads.for_each(items, [&](size_t item) {
+    LinearCall<Weight> part = call;
+    part.first = item * groups / items * kGroup;
+    part.end = HWY_MIN((item + 1) * groups / items * kGroup, panels);
+    LinearPart(part, frames);
+  });
+}
+
+template <class Weight>
+HWY_INLINE void LinearOf(const LinearCall<Weight>& call, size_t frames) {
+  if (call.w.dots) return LinearDots(call, frames);
+  if (call.w.d_in * call.w.d_out >= kSharedWeights)
+    if (RowThreads* threads = RowThreads::current()) return LinearShared(*threads, call, frames);
+  LinearPart(call, frames);
 }
 
 void Linear(const PackedLinear& w, const float* frame_scale, const float* x, size_t x_stride, float* y, size_t y_stride,

@@ -35,8 +35,10 @@ Network::Network(const ModelConfig& config, const Plan& plan, const Card& card, 
 }
 
 size_t Network::block_frames() const {
-  constexpr size_t kMax = Modulation::kMaxFrames, kFastFloats = 1 << 17;
-  return std::clamp<size_t>(kFastFloats / widest(), 1, kMax);
+  // Language models are larger than the caches: reading their weights rarely is worth more than small buffers.
+  constexpr size_t kFastFloats = 1 << 17, kTokens = 128;
+  if (!embedding_.empty()) return kTokens;
+  return std::clamp<size_t>(kFastFloats / widest(), 1, Modulation::kMaxFrames);
 }
 
 size_t Network::pack_input(const float* frames, float* rows, size_t n) const noexcept {

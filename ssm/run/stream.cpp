@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "ssm/layers/block.h"
+#include "ssm/machine/row_threads.h"
 
 namespace coil::ssm {
 
@@ -61,6 +62,7 @@ void Stream::process_tokens(std::span<const int32_t> tokens, std::span<float> lo
   assert(model_->config().input_kind == InputKind::token_ids);
   const size_t vocab = size_t(model_->config().d_output), outputs = logits.size() / vocab;
   assert(logits.size() == outputs * vocab && outputs <= tokens.size());
+  const RowThreads::Scope scope(threads_);
   run(nullptr, tokens.data(), logits.data(), tokens.size(), tokens.size() - outputs);
 }
 

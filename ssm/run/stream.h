@@ -9,6 +9,8 @@
 
 namespace coil::ssm {
 
+class RowThreads;
+
 // One thread at a time.
 class Stream {
  public:
@@ -47,6 +49,10 @@ class Stream {
   // [audio-thread]
   void process_tokens(std::span<const int32_t> tokens, std::span<float> logits) noexcept;
 
+  // From now on, these threads share the large products of process_tokens; null: none. The results are the same to the
+  // bit. Not for the audio thread: waiting for other threads takes a time that nobody can promise. [main-thread]
+  void use_threads(RowThreads* threads) noexcept { threads_ = threads; }
+
   // From now on, each block ends by writing the activity of the first activity.size() layers with memory; empty: not
   // written. It costs about as much as reading the state once, so hosts should watch only now and then. [audio-thread]
   void watch(std::span<LayerActivity> activity) noexcept;
@@ -66,6 +72,7 @@ class Stream {
   uint64_t non_finite_inputs_ = 0, restarts_ = 0;
   size_t unchecked_frames_ = 0;
   std::unique_ptr<class BlockRunner> runner_;
+  RowThreads* threads_ = nullptr;
 };
 
 }  // namespace coil::ssm

@@ -274,14 +274,14 @@ def printed(options, command):
     return done.stdout
 
 
-def coil_speed(options, name, weights):
+def coil_speed(options, name, weights, threads):
     """tokens per second: one by one, prefill"""
     blocks = f"1,{PREFILL}"
     report = json.loads(
         printed(
             options,
             [options.coil, "bench", options.folder / name, "--weights", weights, "--blocks", blocks, "--json"]
-            + ["--seconds", options.seconds],
+            + ["--seconds", options.seconds, "--threads", threads],
         )
     )
     rows = {row["block"]: row["frames_per_s"] for row in report["models"][0]["blocks"]}
@@ -300,8 +300,9 @@ def run(options):
     print("shape         weights  program          one by one     prefill   (tokens/s, medians)")
     for name in options.shapes:
         for weights in FORMATS:
-            programs = {"coil": lambda: coil_speed(options, name, weights)}
+            programs = {}
             for threads in options.threads:
+                programs[f"coil, {threads}"] = lambda t=threads: coil_speed(options, name, weights, t)
                 programs[f"llama.cpp, {threads}"] = lambda t=threads: llama_speed(options, name, weights, t)
             measured = {program: [] for program in programs}
             for _ in range(options.rounds):
@@ -320,7 +321,7 @@ def main():
     parser.add_argument("--gguf-py", type=pathlib.Path, help="make: the gguf-py folder of llama.cpp's source")
     parser.add_argument("--coil", default="build/cli/coil")
     parser.add_argument("--llama-bench", default="llama-bench")
-    parser.add_argument("--threads", nargs="*", type=int, default=[1, 2], help="llama.cpp's; a stream of coil has one")
+    parser.add_argument("--threads", nargs="*", type=int, default=[1, 2], help="of both programs")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=2, help="coil: for each measurement")
     parser.add_argument("--tokens", type=int, default=64, help="llama.cpp: one by one")

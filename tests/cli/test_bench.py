@@ -3,12 +3,26 @@
 import json
 import pathlib
 import signal
+import struct
 import subprocess
 
 from support import COIL, CoilTest, write_filter_model, write_forecaster, write_matrix_model, write_wav
 
 GOLDEN = pathlib.Path(__file__).resolve().parent.parent / "golden"
 TASKS = pathlib.Path(__file__).resolve().parents[2] / "presets" / "tasks"
+
+
+def write_with_task(path, task):
+    """The model of induction heads with another task in its card."""
+    data = (TASKS / "induction_mamba2.safetensors").read_bytes()
+    end = 8 + struct.unpack("<Q", data[:8])[0]
+    header = json.loads(data[8:end])
+    card = json.loads(header["__metadata__"]["card"])
+    card["task"] = task
+    header["__metadata__"]["card"] = json.dumps(card)
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    path.write_bytes(struct.pack("<Q", len(text)) + text + data[end:])
 
 
 class Bench(CoilTest):
@@ -28,9 +42,35 @@ class Bench(CoilTest):
         for row in short[2:]:
             self.assertLess(row["right"], 0.6)  # half is chance; of 768 answers and more
 
+    def test_induction_lasts(self):
+        report = self.coil("bench", "tasks", TASKS / "induction_mamba2.safetensors", "--steps", 65536, "--json")
+        rows = json.loads(report)[0]["lengths"]
+        self.assertEqual([row["until"] for row in rows], [2**i for i in range(6, 17)])
+        self.assertEqual([row["right"] for row in rows], [1.0] * len(rows))
+
     def test_tasks_take_models_of_tasks(self):
         write_filter_model(self.path("filter.safetensors"))
-        self.fails(3, ["filter.safetensors", '"task": "parity"'], "tasks", "filter.safetensors")
+        self.fails(3, ["filter.safetensors", '"task": "parity"', '"copying"'], "tasks", "filter.safetensors")
+
+    def test_an_answer_to_another_task_is_wrong(self):
+        write_with_task(self.path("other.safetensors"), "copying")
+        rows = json.loads(self.coil("bench", "tasks", "other.safetensors", "--steps", 1024, "--json"))[0]["lengths"]
+        self.assertEqual(rows[-1]["steps"], 16 * 32)
+        self.assertLess(rows[-1]["right"], 0.3)  # 1 of 14 is chance
+
+    def test_tasks_need_the_vocabulary_of_the_task(self):
+        write_with_task(self.path("other.safetensors"), "parity")
+        self.fails(3, ["other.safetensors", "parity", "3 tokens"], "tasks", "other.safetensors")
+
+    def test_threads_change_speed_only(self):
+        model = str(GOLDEN / "mamba2_lm_v97.safetensors")
+        command = ["bench", model, "--blocks", "1,64", "--seconds", "0.01", "--threads", "3", "--json"]
+        rows = json.loads(self.coil(*command))["models"][0]["blocks"]
+        self.assertEqual([row["block"] for row in rows], [1, 64])
+        tokens = ["generate", model, "--tokens", "1,2,3", "-n", "8"]
+        self.assertEqual(self.coil(*tokens, "--threads", "3"), self.coil(*tokens))
+        self.coil(*tokens, "--threads", "0", code=2)
+        self.assertIn("--threads", self.stderr)
 
     def test_json(self):
         write_filter_model(self.path("filter.safetensors"))

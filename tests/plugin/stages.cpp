@@ -140,7 +140,7 @@ TEST_CASE("the window adds, moves and removes stages, each as one undo step") {
   done();
   CHECK(numbers(processor) == std::vector{0, dsp::kModelsStage, dsp::kTailStage, dsp::kEqualiserStage});
   CHECK(processor.stages()[0].kind == Kind::model);
-  CHECK(processor.stages()[0].name == "green_overdrive");
+  CHECK(processor.stages()[0].name == "Green Overdrive");
   CHECK(processor.getLatencySamples() == 2 * latency);
   processor.add_stage(dsp::RigStage{"loud", 1, false, dsp::RigGain{20}}, 4);
   done();

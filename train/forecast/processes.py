@@ -1,5 +1,5 @@
-"""Random processes that do not depend on time of day: trends, autoregressions, coloured noise, random walks and
-Gaussian processes of composed kernels.
+"""Random processes that do not depend on time of day: trends, autoregressions, coloured noise, random walks, prices,
+Gaussian processes of composed kernels, and graphs of causes and effects.
 
 """
 import math
@@ -71,6 +71,40 @@ def random_walk(draws, series, steps):
     walk = torch.cumsum(steps_of + drift, 1)
     momentum = torch.where(draws.chance(0.2, series, 1), torch.cumsum(walk - walk.mean(1, keepdim=True), 1), walk)
     return standard(momentum)
+
+
+def prices(draws, series, steps):
+    """geometric random walks: calm and wild times follow each other, with a few jumps"""
+    calm = draws.log_uniform(series, 1, low=0.1, high=1)
+    returns = draws.heavy(series, steps) * torch.exp(calm * autoregressive(draws, series, steps))
+    jumps = (
+        5 * draws.normal(series, steps) * draws.chance(draws.log_uniform(series, 1, low=3e-4, high=0.02), series, steps)
+    )
+    # a tenth to all of the price over the whole series
+    size = draws.log_uniform(series, 1, low=0.1, high=2) / steps**0.5
+    drift = draws.normal(series, 1) * draws.log_uniform(series, 1, low=0.01, high=1) / steps
+    return standard(torch.exp((size * (returns + jumps) + drift).clamp(-1, 1).cumsum(1).clamp(-6, 6)))
+
+
+def effects(draws, inputs):
+    """One node of a graph whose nodes follow from others: `inputs` (series, steps) are its roots, such as a season, a
+    trend and noise. Each further node is a bent sum of earlier ones, late and slow."""
+    nodes = [standard(x) for x in inputs]
+    series = nodes[0].shape[0]
+    for _ in range(3):
+        total = 0.0
+        for node in nodes:
+            weight = draws.normal(series, 1) * draws.chance(0.6, series, 1)
+            lag = int(draws.log_uniform(1, low=1, high=100).item())
+            # the first values are those of the end: any other past would do as well
+            late = torch.where(draws.chance(0.5, series, 1), torch.roll(node, lag, 1), node)
+            kept = draws.uniform(series, 1, high=0.98) * draws.chance(0.5, series, 1)
+            total = total + weight * standard(leaky(late, kept))
+        bent = torch.stack((total, torch.tanh(2 * total), torch.relu(total), total * nodes[-1].tanh(), total.abs()))
+        kind = draws.choice(range(5), series, weights=(4, 2, 2, 2, 1)).long()
+        noise = draws.log_uniform(series, 1, low=0.003, high=0.5) * draws.heavy(series, total.shape[1])
+        nodes.append(standard(bent[kind, torch.arange(series, device=draws.device)]) + noise)
+    return standard(nodes[-1])
 
 
 def kernels(draws, series, steps, periods):

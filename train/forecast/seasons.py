@@ -1,5 +1,5 @@
 """Seasonal series: common periods of people and machines, shapes from sine to weekday profiles, drifts in amplitude
-and phase.
+and phase; days with weekends, holidays and a year.
 
 """
 import math
@@ -7,11 +7,14 @@ import math
 import torch
 
 from .draws import standard
+from .processes import autoregressive
 
 USUAL = (4, 5, 6, 7, 8, 10, 12, 13, 14, 24, 26, 30, 48, 52, 60, 90, 96, 120, 144, 168, 288, 365)
 WEIGHTS = (2, 1, 1, 6, 1, 1, 8, 1, 1, 12, 1, 2, 5, 5, 3, 1, 4, 1, 2, 5, 3, 2)
 MULTIPLES = (2, 3, 4, 5, 7, 12, 24)
 TABLE = 256
+DAYS = (24, 48, 96, 12, 144, 288, 1)  # records a day
+DAY_WEIGHTS = (10, 3, 2, 1, 1, 1.5, 3)
 
 
 def periods(draws, series):
@@ -98,3 +101,36 @@ def seasonal(draws, series, steps):
         ),
     )
     return standard(both + (0.5 * c) * draws.chance(0.06, series, 1))
+
+
+def calendar(draws, series, steps):
+    """The working days and weekends of people, with unit variance: each has its own shape of the day, each weekday its
+    own level, some days are holidays, the level of days wanders, and a year may go by."""
+    day = draws.choice(DAYS, series, 1, weights=DAY_WEIGHTS)
+    at = torch.arange(steps, device=draws.device) + (draws.uniform(series, 1) * 7 * day).floor()
+    number = (at / day).floor()
+    phase = at / day - number
+    weekday = (number % 7).long()
+    free = draws.choice((0, 1, 2), series, 1, weights=(2, 1, 5))
+    most = 1 + int(number.max())
+    holiday = torch.gather(draws.chance(0.03, series, most), 1, number.long()) & draws.chance(0.5, series, 1)
+    is_free = (weekday >= 7 - free) | holiday
+
+    work, other = shapes(draws, series, day), shapes(draws, series, day)
+    likeness = draws.uniform(series, 1)
+    rest = draws.uniform(series, 1, low=0.1, high=1) * torch.lerp(other, work, likeness) + draws.normal(series, 1)
+    place = phase * TABLE
+    low = place.floor().long().clamp(max=TABLE - 1)
+
+    def of_day(table):
+        return torch.lerp(torch.gather(table, 1, low), torch.gather(table, 1, (low + 1) % TABLE), place - place.floor())
+
+    value = torch.where(is_free, of_day(rest), of_day(work))
+    weekdays = torch.gather(draws.normal(series, 7), 1, weekday)
+    wander = torch.gather(autoregressive(draws, series, max(most, 16)), 1, number.long())
+    value = value + draws.uniform(series, 1, high=0.4) * draws.chance(0.5, series, 1) * weekdays
+    value = value + draws.log_uniform(series, 1, low=0.01, high=0.6) * draws.chance(0.5, series, 1) * wander
+    year = torch.sin(2 * math.pi * (at / (365.25 * day) + draws.uniform(series, 1)))
+    value = value + draws.uniform(series, 1, high=2) * draws.chance(0.3, series, 1) * year
+    grown = torch.exp(draws.uniform(series, 1, high=0.4) * draws.smooth(series, steps, 8))
+    return standard(value * torch.where(draws.chance(0.3, series, 1), grown, torch.ones_like(grown)))

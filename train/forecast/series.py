@@ -9,13 +9,14 @@ from .normaliser import HORIZONS, normalise
 
 #               share  trend season process kernels walk  noise  size of the noise
 RECIPES = {
-    "seasonal": (0.33, 0.45, 1.00, 0.45, 0.05, 0.10, 0.75, 1.0),
-    "clean": (0.15, 0.60, 1.00, 0.10, 0.15, 0.00, 0.60, 0.02),
-    "stochastic": (0.14, 0.20, 0.00, 0.70, 0.10, 0.40, 0.35, 1.0),
-    "kernels": (0.12, 0.30, 0.15, 0.00, 1.00, 0.05, 0.40, 1.0),
+    "seasonal": (0.27, 0.45, 1.00, 0.45, 0.05, 0.10, 0.75, 1.0),
+    "clean": (0.13, 0.60, 1.00, 0.10, 0.15, 0.00, 0.60, 0.02),
+    "calendar": (0.15, 0.40, 1.00, 0.40, 0.05, 0.05, 0.85, 0.3),
+    "stochastic": (0.12, 0.20, 0.00, 0.70, 0.10, 0.40, 0.35, 1.0),
+    "kernels": (0.10, 0.30, 0.15, 0.00, 1.00, 0.05, 0.40, 1.0),
     "walk": (0.07, 0.10, 0.10, 0.15, 0.00, 1.00, 0.20, 1.0),
     "trend": (0.07, 1.00, 0.20, 0.30, 0.00, 0.10, 0.70, 1.0),
-    "anything": (0.12, 0.50, 0.50, 0.50, 0.50, 0.50, 0.50, 1.0),
+    "anything": (0.09, 0.50, 0.50, 0.50, 0.50, 0.50, 0.50, 1.0),
 }
 FAR = 1e4  # in standard deviations: larger values are clamped
 
@@ -24,6 +25,7 @@ def mixtures(draws, series, steps):
     """(series, steps), finite and of about unit variance"""
     table = torch.tensor(list(RECIPES.values()), device=draws.device)
     recipe = torch.multinomial(table[:, 0], series, replacement=True, generator=draws.generator)
+    is_calendar = (recipe == list(RECIPES).index("calendar"))[:, None]
     present = draws.uniform(series, 6) < table[recipe, 1:7]
     weight = torch.exp(0.9 * draws.normal(series, 6)) * present
     # from a thousandth of the other components to more than them
@@ -44,13 +46,18 @@ def mixtures(draws, series, steps):
     )
     parts = (
         processes.trend(draws, series, steps),
-        seasons.seasonal(draws, series, steps),
+        torch.where(is_calendar, seasons.calendar(draws, series, steps), seasons.seasonal(draws, series, steps)),
         autoregressive * volatility,
         processes.kernels(draws, series, steps, seasons.periods),
-        processes.random_walk(draws, series, steps),
+        torch.where(
+            draws.chance(0.4, series, 1),
+            processes.prices(draws, series, steps),
+            processes.random_walk(draws, series, steps),
+        ),
         draws.heavy(series, steps) * volatility,
     )
-    return standard(sum(weight[:, i : i + 1] * part for i, part in enumerate(parts)))
+    added = standard(sum(weight[:, i : i + 1] * part for i, part in enumerate(parts)))
+    return torch.where(draws.chance(0.06, series, 1), processes.effects(draws, (added, parts[1], parts[2])), added)
 
 
 def values(draws, series, steps):

@@ -1,4 +1,4 @@
-"""Mamba-3 (SISO) and Mamba-2 of one or more layers in plain PyTorch, over whole sequences, as in ssm/MODEL_FILE.md.
+"""Mamba-3 (SISO), Mamba-2 and, to compare, S4D in plain PyTorch, over whole sequences, as in ssm/MODEL_FILE.md.
 
 Each mixer is computed as a masked matrix of frames by frames, which short sequences allow.
 """
@@ -25,8 +25,8 @@ class RmsNorm(nn.Module):
         return rms_normed(x) * self.weight
 
 
-def causal(frames):
-    return torch.ones(frames, frames, dtype=torch.bool).tril()
+def causal(frames, device):
+    return torch.ones(frames, frames, dtype=torch.bool, device=device).tril()
 
 
 class Mamba3(nn.Module):
@@ -74,7 +74,7 @@ class Mamba3(nn.Module):
         k, q = self.rotated(B, self.B_bias, angles), self.rotated(C, self.C_bias, angles)
         v = x.unflatten(-1, (self.heads, self.headdim))
         decayed = decay.cumsum(1).transpose(1, 2)  # batch, head, frame
-        frames = causal(u.shape[1])
+        frames = causal(u.shape[1], u.device)
         kept = (decayed.unsqueeze(-2) - decayed.unsqueeze(-1)).masked_fill(~frames, -torch.inf).exp()
         late = functional.pad((1 - now) * dt, (0, 0, 0, 1))[:, 1:].transpose(1, 2)  # enters with the next frame
         own = (now * dt).transpose(1, 2)
@@ -85,7 +85,7 @@ class Mamba3(nn.Module):
 
 
 class Mamba2(nn.Module):
-    """One group."""
+    """One group. `dt` holds the step sizes of the latest call, which penalties on the memory need."""
 
     def __init__(self, d_model, headdim, d_state, expand=2, d_conv=4):
         super().__init__()
@@ -107,14 +107,42 @@ class Mamba2(nn.Module):
         z, mixed, dt = self.in_proj(u).split([self.inner, self.channels, self.heads], -1)
         mixed = functional.silu(self.conv1d(mixed.transpose(1, 2))[..., : u.shape[1]].transpose(1, 2))
         x, B, C = mixed.split([self.inner, self.d_state, self.d_state], -1)
-        dt = functional.softplus(dt + self.dt_bias)
+        dt = self.dt = functional.softplus(dt + self.dt_bias)
         decayed = (-self.A_log.exp() * dt).cumsum(1).transpose(1, 2)
-        frames = causal(u.shape[1])
+        frames = causal(u.shape[1], u.device)
         kept = (decayed.unsqueeze(-1) - decayed.unsqueeze(-2)).masked_fill(~frames, -torch.inf).exp()
         scores = torch.einsum("btn,bsn->bts", C, B).unsqueeze(1) * kept * dt.transpose(1, 2).unsqueeze(-2)
         v = x.unflatten(-1, (self.heads, self.headdim))
         y = torch.einsum("bhts,bshp->bthp", scores, v) + self.D.unsqueeze(-1) * v
         return self.out_proj(self.norm(y.flatten(-2) * functional.silu(z)))
+
+
+class S4D(nn.Module):
+    """A block like Mamba-2's around a bank of filters that no token changes."""
+
+    def __init__(self, d_model, modes, expand=2, d_conv=4):
+        super().__init__()
+        self.inner = expand * d_model
+        self.in_proj = nn.Linear(d_model, 2 * self.inner, bias=False)
+        self.conv1d = nn.Conv1d(self.inner, self.inner, d_conv, groups=self.inner, padding=d_conv - 1)
+        self.out_proj = nn.Linear(self.inner, d_model, bias=False)
+        self.log_step = nn.Parameter(torch.empty(self.inner, 1).uniform_(math.log(1e-3), math.log(1e-1)))
+        self.log_decay = nn.Parameter(torch.full((self.inner, modes), math.log(0.5)))
+        self.frequency = nn.Parameter(math.pi * torch.arange(modes).float().repeat(self.inner, 1))
+        self.weights = nn.Parameter(torch.randn(self.inner, modes, 2))
+        self.D = nn.Parameter(torch.ones(self.inner))
+
+    def forward(self, u):
+        frames = u.shape[1]
+        x, z = self.in_proj(u).chunk(2, -1)
+        x = functional.silu(self.conv1d(x.transpose(1, 2))[..., :frames])
+        rates = torch.complex(-self.log_decay.exp(), self.frequency) * self.log_step.exp()
+        weights = torch.view_as_complex(self.weights) * (rates.exp() - 1) / rates * self.log_step.exp()
+        powers = (rates.unsqueeze(-1) * torch.arange(frames, device=u.device)).exp()
+        kernel = 2 * torch.einsum("cm,cmt->ct", weights, powers).real
+        y = torch.fft.irfft(torch.fft.rfft(x, 2 * frames) * torch.fft.rfft(kernel, 2 * frames), 2 * frames)
+        y = (y[..., :frames] + self.D.unsqueeze(-1) * x).transpose(1, 2)
+        return self.out_proj(y * functional.silu(z))
 
 
 class Layer(nn.Module):
@@ -155,4 +183,4 @@ class LanguageModel(nn.Module):
         }
 
     def tensors(self):
-        return {name: value.detach().float().numpy() for name, value in self.state_dict().items()}
+        return {name: value.detach().float().cpu().numpy() for name, value in self.state_dict().items()}

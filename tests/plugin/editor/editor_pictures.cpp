@@ -11,6 +11,7 @@
 #include <ctime>
 #include <filesystem>
 #include <fstream>
+#include <random>
 #include <set>
 #include <thread>
 
@@ -1171,18 +1172,18 @@ TEST_CASE("stages are added by menu and by drop, dragged with the mouse, and the
   on_message_thread([&] { CHECK(pick(editor.add_menu(), "Gain")); });
   CHECK(row_becomes(session, "Gate, Green Overdrive, Gain, Cabinet, Equaliser"));
   on_message_thread([&] { CHECK(pick(editor.add_menu(), "Treble Booster")); });
-  CHECK(row_becomes(session, "Gate, Green Overdrive, Gain, treble_booster, Cabinet, Equaliser"));
+  CHECK(row_becomes(session, "Gate, Green Overdrive, Gain, Treble Booster, Cabinet, Equaliser"));
   auto* gate = tile(session, "Gate");
   const auto over = [&](StageTile* each, juce::Component* relative_to) {
     return relative_to->getLocalPoint(each, juce::Point<int>(4, 10));
   };
   on_message_thread([&] {
     const auto at = over(gate, &editor);
-    editor.filesDropped({juce::String(overdrive().string())}, at.x, at.y);
+    editor.filesDropped({COIL_PRESETS_DIR "/crunch_preamp.safetensors"}, at.x, at.y);
   });
-  CHECK(row_becomes(session, "green_overdrive, Gate, Green Overdrive, Gain, treble_booster, Cabinet, Equaliser"));
+  CHECK(row_becomes(session, "Crunch Preamp, Gate, Green Overdrive, Gain, Treble Booster, Cabinet, Equaliser"));
 
-  auto* dragged = tile(session, "treble_booster");
+  auto* dragged = tile(session, "Treble Booster");
   const auto mouse = [&](juce::Point<float> at, bool moved) {
     return juce::MouseEvent(juce::Desktop::getInstance().getMainMouseSource(), at,
                             juce::ModifierKeys(juce::ModifierKeys::leftButtonModifier), 1, 0, 0, 0, 0, dragged, dragged,
@@ -1190,13 +1191,13 @@ TEST_CASE("stages are added by menu and by drop, dragged with the mouse, and the
   };
   on_message_thread([&] {
     auto& component = static_cast<juce::Component&>(*dragged);
-    const auto to = over(tile(session, "green_overdrive"), dragged).toFloat();
+    const auto to = over(tile(session, "Crunch Preamp"), dragged).toFloat();
     component.mouseDown(mouse({40, 10}, false));
     component.mouseDrag(mouse(to, true));
     session.picture("stages_drag");
     component.mouseUp(mouse(to, true));
   });
-  CHECK(row_becomes(session, "treble_booster, green_overdrive, Gate, Green Overdrive, Gain, Cabinet, Equaliser"));
+  CHECK(row_becomes(session, "Treble Booster, Crunch Preamp, Gate, Green Overdrive, Gain, Cabinet, Equaliser"));
   on_message_thread([&] { editor.open_stage(dragged->number()); });
   auto* page = find<StagePage>(editor, "Stage");
   auto* dial = find<Dial>(*page, "Boost");
@@ -1215,7 +1216,7 @@ TEST_CASE("stages are added by menu and by drop, dragged with the mouse, and the
   for (int i = 0; i < 200 && dial->getValue() != Approx(usual); ++i) wait_ms(20);
   CHECK(dial->getValue() == Approx(usual));
   on_message_thread([&] { button_with(*page, "Remove")->onClick(); });
-  CHECK(row_becomes(session, "green_overdrive, Gate, Green Overdrive, Gain, Cabinet, Equaliser"));
+  CHECK(row_becomes(session, "Crunch Preamp, Gate, Green Overdrive, Gain, Cabinet, Equaliser"));
   CHECK_FALSE(page->isVisible());
 }
 
@@ -1238,7 +1239,7 @@ TEST_CASE("the browser adds what is selected to the chain by key, button and men
   REQUIRE(open_at("All", "treble booster") > 0);
   session.press(juce::KeyPress::downKey);  // is heard, until it is added
   wait_for([&] { return processor.auditioned() != juce::File(); });
-  const juce::String chosen = processor.auditioned().getFileNameWithoutExtension();
+  const juce::String chosen = processor.library().name_of(processor.auditioned());
   session.press(juce::KeyPress::returnKey, kCommand);
   CHECK_FALSE(view->isVisible());
   CHECK(row_becomes(session, "Gate, Green Overdrive, " + chosen + ", Cabinet, Equaliser"));
@@ -1255,7 +1256,7 @@ TEST_CASE("the browser adds what is selected to the chain by key, button and men
   REQUIRE(open_at("All", "clean preamp") > 0);
   on_message_thread([&] { CHECK(pick(view->entry_menu(), "Add to chain")); });
   CHECK(row_becomes(session,
-                    "Gate, Green Overdrive, " + chosen + ", british_4x12_edge, clean_preamp, Cabinet, Equaliser"));
+                    "Gate, Green Overdrive, " + chosen + ", british_4x12_edge, Clean Preamp, Cabinet, Equaliser"));
   session.picture("browser_added");
   session.press('Z', kCommand);
   CHECK(row_becomes(session, "Gate, Green Overdrive, " + chosen + ", british_4x12_edge, Cabinet, Equaliser"));
@@ -1607,6 +1608,10 @@ TEST_CASE("errors of ALSA and JACK are explained in plain words, with a remedy")
   CHECK(alsa("Permission denied").contains("group 'audio'"));
   CHECK(alsa("Invalid argument").contains("rate or size of blocks"));
   CHECK(alsa("Host is down").contains("sound server"));
+  CHECK(alsa("Connection refused").endsWith("choose the card itself in the audio settings"));
+  CHECK(alsa("Can't open the audio device!\n\nThis may be because").contains("close that program"));
+  CHECK(words_for({"No such file or directory", "ALSA", "default", true})
+            .startsWith("This computer has no default sound card: connect one"));
   CHECK(alsa("Level 2 not\nsynchronized") ==
         "Scarlett 2i2 cannot be opened (Level 2 not synchronized): choose another card in the audio settings");
   CHECK(alsa("") == "No sound card is open: choose one in the audio settings");
@@ -1668,6 +1673,292 @@ TEST_CASE("coil-live unmutes the input after one click, remembers that, and foll
   open();
   CHECK(button("Mute"));
   on_message_thread([&] { window.reset(); });
+}
+
+// A sound card that does what the test says.
+struct FakeCard {
+  juce::String open_error, last_error;  // what opening it reports, and how it has stopped
+};
+
+class FakeDevice final : public juce::AudioIODevice {
+ public:
+  explicit FakeDevice(FakeCard& card) : juce::AudioIODevice("Scarlett 2i2", "Fake"), card_(card) {}
+
+ private:
+  juce::StringArray getOutputChannelNames() override { return {"1", "2"}; }
+  juce::StringArray getInputChannelNames() override { return {"1", "2"}; }
+  juce::Array<double> getAvailableSampleRates() override { return {48000.0}; }
+  juce::Array<int> getAvailableBufferSizes() override { return {256}; }
+  int getDefaultBufferSize() override { return 256; }
+  juce::String open(const juce::BigInteger&, const juce::BigInteger&, double, int) override {
+    open_ = card_.open_error.isEmpty();
+    return card_.open_error;
+  }
+  void close() override { open_ = false; }
+  bool isOpen() override { return open_; }
+  void start(juce::AudioIODeviceCallback* callback) override {
+    if (callback) callback->audioDeviceAboutToStart(this);
+  }
+  void stop() override {}
+  bool isPlaying() override { return open_ && card_.last_error.isEmpty(); }
+  juce::String getLastError() override { return card_.open_error + card_.last_error; }
+  int getCurrentBufferSizeSamples() override { return 256; }
+  double getCurrentSampleRate() override { return 48000; }
+  int getCurrentBitDepth() override { return 24; }
+  juce::BigInteger getActiveOutputChannels() const override { return juce::BigInteger(3); }
+  juce::BigInteger getActiveInputChannels() const override { return juce::BigInteger(3); }
+  int getOutputLatencyInSamples() override { return 0; }
+  int getInputLatencyInSamples() override { return 0; }
+
+  FakeCard& card_;
+  bool open_ = false;
+};
+
+class FakeCards final : public juce::AudioIODeviceType {
+ public:
+  explicit FakeCards(FakeCard& card) : juce::AudioIODeviceType("Fake"), card_(card) {}
+
+ private:
+  void scanForDevices() override {}
+  juce::StringArray getDeviceNames(bool) const override { return {"Scarlett 2i2"}; }
+  int getDefaultDeviceIndex(bool) const override { return 0; }
+  int getIndexOfDevice(juce::AudioIODevice*, bool) const override { return 0; }
+  bool hasSeparateInputsAndOutputs() const override { return false; }
+  juce::AudioIODevice* createDevice(const juce::String&, const juce::String&) override { return new FakeDevice(card_); }
+
+  FakeCard& card_;
+};
+
+TEST_CASE("the bar of coil-live says why a card does not open, has stopped, or is muted, and what to do") {
+  juce::PropertySet settings;
+  FakeCard card;
+  std::unique_ptr<juce::StandalonePluginHolder> holder;
+  std::unique_ptr<LiveContent> content;
+  DeviceBar* bar = nullptr;
+  const auto says = [&](const juce::String& start) {
+    juce::String text;
+    const bool did = wait_for([&] {
+      on_message_thread([&] { text = bar->text(); });
+      return text.startsWith(start);
+    });
+    INFO("the bar says: " << text);
+    CHECK(did);
+  };
+  on_message_thread([&] {
+    card.open_error = "Device or resource busy";
+    holder = std::make_unique<juce::StandalonePluginHolder>(&settings, false);
+    holder->deviceManager.addAudioDeviceType(std::make_unique<FakeCards>(card));
+    holder->deviceManager.setCurrentAudioDeviceType("Fake", true);
+    content = std::make_unique<LiveContent>(*holder);
+    content->setSize(theme::kWidth, theme::kHeight + LiveContent::kBarHeight);
+    bar = find<DeviceBar>(*content, "Sound card");
+  });
+  REQUIRE(bar);
+  const auto picture = [&](const char* name) {
+    on_message_thread([&] {
+      check_layout(*content);
+      keep(content->createComponentSnapshot(content->getLocalBounds()), name);
+    });
+  };
+  says("Scarlett 2i2 is in use by another program: close that program");
+  picture("live_busy");
+  const auto reopen = [&] {
+    on_message_thread([&] {
+      auto setup = holder->deviceManager.getAudioDeviceSetup();
+      setup.outputDeviceName = setup.inputDeviceName = "Scarlett 2i2";
+      holder->deviceManager.setAudioDeviceSetup(setup, true);
+    });
+  };
+  card.open_error.clear();
+  reopen();
+  says("The input is muted: press Unmute to play.");
+  picture("live_first_start");
+  on_message_thread([&] { button_with(*bar, "Unmute")->onClick(); });
+  says("Scarlett 2i2, 48 kHz, blocks of 256 (5.3 ms)");
+  card.last_error = "No such device";  // unplugged
+  says("Scarlett 2i2 is not connected any more: connect it");
+  card.last_error.clear();
+  reopen();
+  says("Scarlett 2i2, 48 kHz");
+  on_message_thread([&] {
+    content.reset();
+    holder.reset();
+  });
+}
+
+// Sends random events to the window, as a user who plays with everything would.
+class RandomUser {
+ public:
+  RandomUser(Session& session, unsigned seed) : session_(session), random_(seed) {}
+
+  void act() {
+    const int kind = below(20);
+    if (kind < 7) return click(juce::ModifierKeys::leftButtonModifier);
+    if (kind < 9) return click(juce::ModifierKeys::rightButtonModifier);
+    if (kind < 12) return drag();
+    if (kind < 13) return turn_wheel();
+    if (kind < 18) return press_key();
+    if (kind < 19) return choose_from_menu();
+    play();
+  }
+
+ private:
+  int below(int n) { return std::uniform_int_distribution<int>(0, n - 1)(random_); }
+  juce::Point<float> somewhere() {
+    return {static_cast<float>(below(session_.editor().getWidth())),
+            static_cast<float>(below(session_.editor().getHeight()))};
+  }
+
+  void send(juce::Point<float> at, int modifiers) {
+    on_message_thread([&] {
+      if (auto* peer = session_.editor().getPeer())
+        peer->handleMouseEvent(juce::MouseInputSource::InputSourceType::mouse, at, juce::ModifierKeys(modifiers), 0, 0,
+                               juce::Time::currentTimeMillis());
+    });
+  }
+  void click(int button) {
+    const auto at = somewhere();
+    send(at, 0);
+    send(at, button);
+    send(at, 0);
+  }
+  void drag() {
+    send(somewhere(), 0);
+    for (int i = 0; i < 4; ++i) send(somewhere(), juce::ModifierKeys::leftButtonModifier);
+    send(somewhere(), 0);
+  }
+  void turn_wheel() {
+    juce::MouseWheelDetails wheel{};
+    wheel.deltaY = below(2) ? 0.3f : -0.3f;
+    const auto at = somewhere();
+    on_message_thread([&] {
+      session_.editor().getPeer()->handleMouseWheel(juce::MouseInputSource::InputSourceType::mouse, at,
+                                                    juce::Time::currentTimeMillis(), wheel);
+    });
+  }
+
+  // All shortcuts but Ctrl+O, which opens the system's own dialog.
+  void press_key() {
+    using Key = juce::KeyPress;
+    const int keys[] = {Key::tabKey,
+                        Key::returnKey,
+                        Key::spaceKey,
+                        Key::escapeKey,
+                        Key::upKey,
+                        Key::downKey,
+                        Key::leftKey,
+                        Key::rightKey,
+                        Key::deleteKey,
+                        Key::insertKey,
+                        Key::homeKey,
+                        Key::endKey,
+                        Key::pageUpKey,
+                        Key::F10Key,
+                        '1',
+                        '2',
+                        'B',
+                        'D',
+                        'E',
+                        'F',
+                        'I',
+                        'L',
+                        'M',
+                        'S',
+                        'T',
+                        'Y',
+                        'Z',
+                        '7'};
+    const int modifiers[] = {0,
+                             0,
+                             juce::ModifierKeys::commandModifier,
+                             juce::ModifierKeys::commandModifier,
+                             juce::ModifierKeys::shiftModifier,
+                             juce::ModifierKeys::altModifier};
+    const int key = keys[below(static_cast<int>(std::size(keys)))], with = modifiers[below(6)];
+    on_message_thread([&] {
+      const auto text = key < 128 && with == 0 ? static_cast<juce::juce_wchar>(key) : juce::juce_wchar(0);
+      session_.editor().getPeer()->handleKeyPress(juce::KeyPress(key, juce::ModifierKeys(with), text));
+    });
+  }
+
+  // Items that open another program are left out.
+  void choose_from_menu() {
+    on_message_thread([&] {
+      auto& editor = session_.editor();
+      const auto menu = below(3) == 0 ? editor.main_menu()
+                        : below(2)    ? editor.add_menu()
+                                      : editor.cabinet_menu(below(2));
+      std::vector<std::function<void()>> actions;
+      for (juce::PopupMenu::MenuItemIterator item(menu, true); item.next();)
+        if (const auto& each = item.getItem(); each.action && each.isEnabled && !each.text.startsWith("Show ") &&
+                                               !each.text.startsWith("Open ") && !each.text.startsWith("Choose "))
+          actions.push_back(each.action);
+      if (!actions.empty()) actions[static_cast<size_t>(below(static_cast<int>(actions.size())))]();
+    });
+  }
+  void play() {
+    auto& processor = session_.processor();
+    juce::AudioBuffer<float> block(processor.getTotalNumInputChannels(), kBlock);
+    juce::MidiBuffer midi;
+    for (int i = 0; i < 20; ++i) {
+      for (int channel = 0; channel < block.getNumChannels(); ++channel)
+        for (int frame = 0; frame < kBlock; ++frame)
+          block.setSample(channel, frame, 0.001f * static_cast<float>(below(400) - 200));
+      processor.processBlock(block, midi);
+    }
+  }
+
+  Session& session_;
+  std::mt19937 random_;
+};
+
+TEST_CASE("after five hundred random clicks, drags and keys the window still works") {
+  const char* given = std::getenv("COIL_SEED");
+  const unsigned seed = given ? static_cast<unsigned>(std::atoi(given)) : 1;
+  INFO("seed " << seed);
+  Session session;
+  session.processor().learn_settings() = quick();
+  session.load(overdrive());
+  RandomUser user(session, seed);
+  for (int i = 0; i < 500; ++i) {
+    user.act();
+    if (i % 25 != 0) continue;
+    INFO("after event " << i);
+    on_message_thread([] { juce::PopupMenu::dismissAllActiveMenus(); });
+    wait_ms(20);
+    check_layout(session);
+  }
+  on_message_thread([&] {
+    juce::PopupMenu::dismissAllActiveMenus();
+    session.processor().discard_learned();
+  });
+  session.picture("after_random");
+  auto& editor = session.editor();
+  const auto open_pages = [&] {
+    std::string names;
+    on_message_thread([&] {
+      for (auto* child : editor.getChildComponent(0)->getChildren())
+        if (is_overlay(*child) && child->isVisible()) names += name_of(*child) + "; ";
+    });
+    return names;
+  };
+  for (int i = 0; i < 20 && !open_pages().empty(); ++i) session.press(juce::KeyPress::escapeKey);
+  CHECK(open_pages() == "");
+  for (int i = 0; i < 3; ++i) session.press(juce::KeyPress::escapeKey);  // messages
+  auto& bypass = *session.processor().parameters().bypass;
+  const bool before = bypass.get();
+  session.press('B', juce::ModifierKeys::commandModifier);
+  CHECK(bypass.get() != before);
+  session.press('F', juce::ModifierKeys::commandModifier);
+  CHECK(find<Browser>(editor, "Model browser")->isVisible());
+  session.press(juce::KeyPress::escapeKey);
+  session.drop({juce::String(overdrive().string())});
+  CHECK(wait_for([&] {
+    const auto status = session.processor().status(session.processor().active_slot());
+    return status.kind == SlotStatus::Kind::playing && status.name == "Green Overdrive";
+  }));
+  session.processor().library().user_folder().getChildFile("presets").deleteRecursively();
+  session.processor().library().user_folder().getChildFile("learned").deleteRecursively();
 }
 
 TEST_CASE("a window without changes costs almost nothing") {
