@@ -59,6 +59,16 @@ class AgainstTheSolver(unittest.TestCase):
                 found /= self.spectrum(netlist, {}, about["from"]) * network.volts[start]
                 self.assertLess(decibels(found[bins] - wanted, wanted), bound_db)
 
+    def test_steep_units_follow_knobs_that_are_steep_at_their_ends(self):
+        about = chain.settings_of(DEVICES / "bass_preamp.net")
+        network = netlist_filter.Network(DEVICES / "bass_preamp.net")
+        ends = network.stages[about["from"]], network.stages[about["to"]]
+        fitted = netlist_filter.Filter(network, about, *ends)
+        without = netlist_filter.Filter(network, {k: v for k, v in about.items() if k != "steepest"}, *ends)
+        self.assertLess(fitted.error.mean(), 2e-4)
+        self.assertLess(fitted.error.max(), 1e-3)
+        self.assertGreater(without.error.mean(), 2 * fitted.error.mean())
+
 
 class InTheEngine(unittest.TestCase):
     def make(self, folder, network="plain", steps=("tables", "render_train", "train")):

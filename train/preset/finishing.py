@@ -127,6 +127,7 @@ def command(options):
     words = [f"train/make_preset {options.name} --recordings FOLDER --takes {options.takes}"]
     words += [f"--take-seconds {options.take_seconds:g} --million-frames {options.million_frames:g}"]
     words += [f"--test-takes {options.test_takes} --test-seconds {options.test_seconds:g}"]
+    words += ["--test-corners 1"] if options.test_corners else []
     words += [
         f"--quality {options.quality} --network {options.network} --seed {options.seed} --threads {options.threads}"
     ]

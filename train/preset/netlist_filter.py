@@ -179,6 +179,8 @@ class Filter:
         alone = np.arange(hidden // 3)  # units of one knob
         self.weight[alone] *= np.sqrt(count) * np.eye(count)[alone % count]
         self.bias = generator.uniform(-1.5, 1.5, size=hidden)
+        if "steepest" in settings:
+            self._make_steep(generator, settings["steepest"])
         self.bias[0], self.weight[0] = 2.0, 0  # a constant
         span = np.array([network.knobs[name][:2] for name in self.knobs])
         self.place = lambda k: span[:, 0] + (k + 1) / 2 * (span[:, 1] - span[:, 0])
@@ -189,6 +191,21 @@ class Filter:
         wanted = self.wanted(k)
         energy = lambda response: np.abs(response) ** 2 @ WEIGHT
         self.error = energy(self.response(k, HZ) - wanted) / energy(wanted)
+
+    def _make_steep(self, generator, steepest):
+        """For knobs whose effect is steep near their ends: half of the units follow one knob, at slopes up to
+        `steepest`, and more of them lie near the ends. The others follow all knobs, less steeply."""
+        hidden, count = self.weight.shape
+        centres = drawn(hidden, count, SEED)[:hidden]
+        direction = generator.normal(size=(hidden, count))
+        direction /= np.linalg.norm(direction, axis=1, keepdims=True)
+        slope = 1.2 * np.exp(generator.uniform(0, np.log(steepest) / 2, size=hidden))
+        alone = np.arange(hidden // 2)
+        direction[alone] = np.eye(count)[alone % count]
+        slope[alone] = np.exp(generator.uniform(np.log(0.7), np.log(steepest), size=len(alone)))
+        centres[alone] = np.sign(centres[alone]) * np.sqrt(np.abs(centres[alone]))
+        self.weight = direction * slope[:, None]
+        self.bias = -(self.weight * centres).sum(1)
 
     def wanted(self, k):
         return self.network.filter_response(self.place(k), self.knobs, HZ, self.start, self.end, self.source_ohm)

@@ -94,9 +94,8 @@ def learned(card):
 def cost(info):
     slow = " A slow path runs beside the network." if "slow_path" in info else ""
     return (
-        f"{info['macs_per_step']:g} multiply-adds and {info['exps_per_step']:g} tanh, exp or similar per sample at "
-        f"48 kHz, "
-        f"{info['parameters']} parameters, no latency.{slow}"
+        f"{info['macs_per_step']:,.0f} multiply-adds and {info['exps_per_step']:.0f} tanh, exp or similar per sample "
+        f"at 48 kHz, {info['parameters']:,} parameters, no latency.{slow}"
     )
 
 
